@@ -1,0 +1,167 @@
+//! From an image's bytes to the numbers a network is fed.
+
+use crate::DataError;
+use image::{
+    GrayImage,
+    imageops::{self, FilterType},
+};
+use models::{Framing, InputSpec};
+use std::borrow::Cow;
+
+/// Longest side that a scaled image may have in pixels: a guard against slivers, whose memory grows without bound.
+const LONGEST: usize = 16384;
+
+/// An image that lives elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageRef<'a> {
+    /// Colour channels: 1 (grey) or 3 (red, green, blue).
+    pub channels: usize,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// `[channels, height, width]`, each 0..=255.
+    pub pixels: &'a [u8],
+}
+
+/// Carries out `spec`: frames and normalises `image` into `out`, `[channels, height, width]` of the specification.
+///
+/// A grey image is repeated for each colour; a coloured one becomes grey by its luma (ITU-R BT.601, as in PIL).
+/// With an odd margin the extra row or column is at the bottom or right.
+///
+/// # Errors
+/// The specification cannot be carried out; `image.pixels` or `out` has the wrong length; the image does not fit
+/// ([`Framing::Centre`]) or is too narrow to be scaled ([`Framing::ResizeCrop`]).
+pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
+    spec.check().map_err(|problem| DataError::Invalid(format!("the input's description: {problem}")))?;
+    let ImageRef { channels, height, width, pixels } = image;
+    let area = height * width;
+    if !matches!(channels, 1 | 3) || area == 0 || pixels.len() != channels * area {
+        let found = pixels.len();
+        return Err(DataError::Invalid(format!(
+            "an image of [{channels}, {height}, {width}] has {found} pixel values"
+        )));
+    }
+    let canvas = spec.height * spec.width;
+    if out.len() != spec.channels * canvas {
+        return Err(DataError::Invalid(format!("{} numbers for an input of {:?}", out.len(), spec.shape())));
+    }
+    let pixels =
+        if (channels, spec.channels) == (3, 1) { Cow::Owned(luma(pixels, area)) } else { Cow::Borrowed(pixels) };
+    for (channel, out) in out.chunks_exact_mut(canvas).enumerate() {
+        let plane = &pixels[if channels == spec.channels { channel * area } else { 0 }..][..area];
+        let numbers: [f32; 256] = std::array::from_fn(|p| spec.normalise.apply(channel, p as f32));
+        match spec.framing {
+            Framing::Centre => {
+                if height > spec.height || width > spec.width {
+                    return Err(DataError::DoesNotFit { image: [height, width], input: [spec.height, spec.width] });
+                }
+                out.fill(numbers[0]);
+                let (top, left) = ((spec.height - height) / 2, (spec.width - width) / 2);
+                let rows = out.chunks_exact_mut(spec.width).skip(top);
+                for (row, out) in plane.chunks_exact(width).zip(rows) {
+                    for (p, out) in row.iter().zip(&mut out[left..]) {
+                        *out = numbers[usize::from(*p)];
+                    }
+                }
+            }
+            Framing::ResizeCrop { shorter } => {
+                let scaled = resize(plane, height, width, shorter)?;
+                let (top, left) =
+                    ((scaled.height() as usize - spec.height) / 2, (scaled.width() as usize - spec.width) / 2);
+                let rows = scaled.chunks_exact(scaled.width() as usize).skip(top);
+                for (row, out) in rows.zip(out.chunks_exact_mut(spec.width)) {
+                    for (p, out) in row[left..].iter().zip(out) {
+                        *out = numbers[usize::from(*p)];
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn luma(pixels: &[u8], area: usize) -> Vec<u8> {
+    let at = |i: usize, channel: usize| u32::from(pixels[channel * area + i]);
+    (0..area).map(|i| ((299 * at(i, 0) + 587 * at(i, 1) + 114 * at(i, 2) + 500) / 1000) as u8).collect()
+}
+
+fn resize(plane: &[u8], height: usize, width: usize, shorter: usize) -> Result<GrayImage, DataError> {
+    let scale = |side: usize| side * shorter / height.min(width);
+    let (tall, wide) = (scale(height), scale(width));
+    if tall.max(wide) > LONGEST {
+        return Err(DataError::Invalid(format!(
+            "an image of {height} x {width} pixels is too narrow: scaled to {shorter} it is {tall} x {wide}. Crop it."
+        )));
+    }
+    let image = GrayImage::from_raw(width as u32, height as u32, plane.to_vec()).unwrap_or_default();
+    Ok(imageops::resize(&image, wide as u32, tall as u32, FilterType::Triangle))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::Normalise;
+
+    fn spec(channels: usize, side: usize, framing: Framing) -> InputSpec {
+        let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
+        InputSpec { channels, height: side, width: side, framing, normalise }
+    }
+
+    #[test]
+    fn a_digit_lands_two_pixels_in() {
+        let mut out = [9.0; 1024];
+        let image = ImageRef { channels: 1, height: 28, width: 28, pixels: &[255; 784] };
+        prepare_into(&InputSpec::lenet(), image, &mut out).unwrap();
+        for (i, x) in out.iter().enumerate() {
+            let inside = (2..30).contains(&(i / 32)) && (2..30).contains(&(i % 32));
+            assert!((x - if inside { 1.175 } else { -0.1 }).abs() < 1e-6, "{i}: {x}");
+        }
+    }
+
+    #[test]
+    fn an_odd_margin_is_larger_at_the_bottom_and_right() {
+        let mut out = [0.0; 16];
+        let image = ImageRef { channels: 1, height: 1, width: 1, pixels: &[7] };
+        prepare_into(&spec(1, 4, Framing::Centre), image, &mut out).unwrap();
+        assert_eq!(out.iter().position(|&x| x == 7.0), Some(4 + 1));
+    }
+
+    #[test]
+    fn an_image_too_large_names_both_sizes() {
+        let image = ImageRef { channels: 1, height: 33, width: 28, pixels: &[0; 33 * 28] };
+        let error = prepare_into(&InputSpec::lenet(), image, &mut [0.0; 1024]).unwrap_err().to_string();
+        assert!(error.starts_with("an image of 33 x 28 pixels does not fit the input of 32 x 32"), "{error}");
+    }
+
+    #[test]
+    fn resize_crop_takes_the_middle() {
+        // Twice as wide as tall: halved, then the middle half of the columns.
+        let pixels: Vec<u8> = (0..8 * 16).map(|i| (i % 16 * 10) as u8).collect();
+        let image = ImageRef { channels: 1, height: 8, width: 16, pixels: &pixels };
+        let mut out = [0.0; 16];
+        prepare_into(&spec(1, 4, Framing::ResizeCrop { shorter: 4 }), image, &mut out).unwrap();
+        for row in out.chunks(4) {
+            assert_eq!(row, [45.0, 65.0, 85.0, 105.0]);
+        }
+    }
+
+    #[test]
+    fn a_sliver_is_refused() {
+        let image = ImageRef { channels: 1, height: 1, width: 10_000, pixels: &[0; 10_000] };
+        let error = prepare_into(&spec(1, 4, Framing::ResizeCrop { shorter: 4 }), image, &mut [0.0; 16]).unwrap_err();
+        assert!(error.to_string().contains("too narrow"), "{error}");
+    }
+
+    #[test]
+    fn colours_follow_the_specification() {
+        let mut three = [0.0; 3];
+        let grey = ImageRef { channels: 1, height: 1, width: 1, pixels: &[7] };
+        prepare_into(&spec(3, 1, Framing::Centre), grey, &mut three).unwrap();
+        assert_eq!(three, [7.0; 3]);
+        let mut one = [0.0];
+        let green = ImageRef { channels: 3, height: 1, width: 1, pixels: &[0, 255, 0] };
+        prepare_into(&spec(1, 1, Framing::Centre), green, &mut one).unwrap();
+        assert_eq!(one, [150.0]);
+    }
+}

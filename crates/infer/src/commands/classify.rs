@@ -1,0 +1,107 @@
+//! `infer classify`.
+
+use super::Choice;
+use anyhow::{Context, Result};
+use burn::tensor::{Tensor, TensorData, activation};
+use infer::thousands;
+use models::Framing;
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `infer classify`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Images, PNG or JPEG
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    #[command(flatten)]
+    choice: Choice,
+    /// How many classes to show, the likeliest first
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// One JSON object a line, for each image
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is in one image.
+#[derive(Serialize)]
+struct Answer<'a> {
+    image: String,
+    model: &'a str,
+    class: &'a str,
+    probability: f32,
+    top: Vec<Guess<'a>>,
+    /// What was done to the image before it was shown to the network.
+    note: String,
+}
+
+#[derive(Serialize)]
+struct Guess<'a> {
+    class: &'a str,
+    probability: f32,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let (network, card) = arguments.choice.load()?;
+    let device = models::device::parse(&arguments.choice.device)?;
+    let mut out = std::io::stdout().lock();
+    if !arguments.json {
+        let trained = card.training.as_ref().map_or_else(String::new, |t| format!(", trained on {}", t.dataset));
+        writeln!(out, "{} ({} parameters{trained})", card.model.name, thousands(network.parameters()))?;
+    }
+    for path in &arguments.images {
+        let (values, note) = prepare(path, &card.input)?;
+        let [c, h, w] = card.input.shape();
+        let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, w]), &device);
+        let probabilities = activation::softmax(network.forward(x)?, 1).into_data();
+        let mut guesses: Vec<_> = probabilities
+            .iter::<f32>()
+            .zip(&card.classes)
+            .map(|(probability, class)| Guess { class, probability })
+            .collect();
+        guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
+        guesses.truncate(arguments.top.into());
+        let answer = Answer {
+            image: path.display().to_string(),
+            model: &card.model.name,
+            class: guesses[0].class,
+            probability: guesses[0].probability,
+            top: guesses,
+            note,
+        };
+        if arguments.json {
+            writeln!(out, "{}", serde_json::to_string(&answer)?)?;
+        } else {
+            let guesses: Vec<_> =
+                answer.top.iter().map(|g| format!("{} {:.1} %", g.class, 100.0 * g.probability)).collect();
+            writeln!(out, "{}: {}", answer.image, guesses.join(", "))?;
+            if !answer.note.is_empty() {
+                writeln!(out, "  {}", answer.note)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The numbers that the network is shown, `[channels, height, width]`, and what was done to get them.
+fn prepare(path: &Path, spec: &models::InputSpec) -> Result<(Vec<f32>, String)> {
+    let image = data::read_image(path)?;
+    let mut values = vec![0.0; spec.shape().iter().product()];
+    let note = if spec.framing == Framing::Centre && spec.channels == 1 {
+        let digit = data::digit(&image).with_context(|| path.display().to_string())?;
+        let image = data::ImageRef { channels: 1, height: 28, width: 28, pixels: &digit.pixels };
+        data::prepare_into(spec, image, &mut values)?;
+        digit.note
+    } else {
+        let rgb = image.to_rgb8();
+        let (width, height) = (rgb.width() as usize, rgb.height() as usize);
+        let planes: Vec<u8> =
+            (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
+        data::prepare_into(spec, data::ImageRef { channels: 3, height, width, pixels: &planes }, &mut values)?;
+        String::new()
+    };
+    Ok((values, note))
+}

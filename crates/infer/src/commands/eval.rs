@@ -1,0 +1,133 @@
+//! `infer eval`.
+
+use super::Choice;
+use anyhow::{Result, ensure};
+use data::Split;
+use infer::{Table, evaluate};
+use serde::Serialize;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Arguments of `infer eval`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    choice: Choice,
+    /// Folder with the data set [default: the one that ships under the name that the weights were trained on]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    dataset: &'a str,
+    device: &'a str,
+    images: u64,
+    errors: u64,
+    error: f64,
+    top1: f64,
+    images_per_second: f64,
+    classes: Vec<Class<'a>>,
+    confusion: &'a [Vec<u64>],
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    class: &'a str,
+    images: u64,
+    recall: Option<f64>,
+    precision: Option<f64>,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let (network, card) = arguments.choice.load()?;
+    let device = models::device::parse(&arguments.choice.device)?;
+    let dir = match (&arguments.data_dir, &card.training) {
+        (Some(dir), _) => dir.clone(),
+        (None, Some(training)) => data::locate(&training.dataset)?,
+        (None, None) => anyhow::bail!("the weights don't say what they were trained on: give --data-dir DIR"),
+    };
+    let (images, classes) = data::open_split(&dir, Split::Test)?;
+    ensure!(
+        classes.len() == network.classes(),
+        "{} has {} classes, {} tells {} apart",
+        dir.display(),
+        classes.len(),
+        card.model.name,
+        network.classes()
+    );
+    let dataset = dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let start = Instant::now();
+    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, &device, |_| ())?;
+    let seconds = start.elapsed().as_secs_f64();
+
+    let rows = (0..network.classes()).map(|i| Class {
+        class: &card.classes[i],
+        images: confusion.rows()[i].iter().sum(),
+        recall: confusion.recall(i),
+        precision: confusion.precision(i),
+    });
+    let report = Report {
+        model: &card.model.name,
+        dataset: &dataset,
+        device: &arguments.choice.device,
+        images: confusion.total(),
+        errors: confusion.errors(),
+        error: confusion.error(),
+        top1: 1.0 - confusion.error(),
+        images_per_second: confusion.total() as f64 / seconds,
+        classes: rows.collect(),
+        confusion: confusion.rows(),
+    };
+    let mut out = std::io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&report)?)?;
+    } else {
+        print(&mut out, &report)?;
+    }
+    Ok(())
+}
+
+fn print(out: &mut impl Write, report: &Report) -> Result<()> {
+    writeln!(
+        out,
+        "{} on {}: {} errors in {} images, {:.2} % (top-1 {:.2} %), {:.0} images/s on {}\n",
+        report.model,
+        report.dataset,
+        report.errors,
+        report.images,
+        100.0 * report.error,
+        100.0 * report.top1,
+        report.images_per_second,
+        report.device
+    )?;
+    let percent = |share: Option<f64>| share.map_or_else(|| "–".into(), |s| format!("{:.2} %", 100.0 * s));
+    let mut table = Table::new(&["class", ">images", ">recognised", ">right when said"]);
+    for class in &report.classes {
+        table.row([class.class.to_string(), class.images.to_string(), percent(class.recall), percent(class.precision)]);
+    }
+    writeln!(out, "{table}")?;
+    // The whole matrix fits a terminal up to some twenty classes; beyond, --json has it.
+    if report.classes.len() <= 20 {
+        let headings: Vec<String> = std::iter::once(String::from("true \\ said"))
+            .chain(report.classes.iter().map(|c| format!(">{}", c.class)))
+            .collect();
+        let mut matrix = Table::new(&headings.iter().map(String::as_str).collect::<Vec<_>>());
+        for (class, row) in report.classes.iter().zip(report.confusion) {
+            let counts = row.iter().map(|n| if *n == 0 { "·".into() } else { n.to_string() });
+            matrix.row(std::iter::once(class.class.to_string()).chain(counts));
+        }
+        write!(out, "{matrix}")?;
+    }
+    Ok(())
+}

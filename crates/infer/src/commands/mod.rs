@@ -1,0 +1,53 @@
+//! One file for each command, and what they share: which network, with which weights, where.
+
+pub mod classify;
+pub mod eval;
+pub mod list;
+pub mod summary;
+
+use anyhow::{Context, Result, bail};
+use models::weights::{self, Card};
+use models::{Network, device, zoo};
+use std::path::PathBuf;
+
+/// The network to use.
+#[derive(clap::Args)]
+pub struct Choice {
+    /// Network, as `infer list` names it [default: what the weights are for]
+    #[arg(long)]
+    model: Option<String>,
+    /// Weights to load (safetensors) [default: those that ship with the program]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Where to compute: flex, ndarray, or another device linked in
+    #[arg(long, default_value = "flex")]
+    pub device: String,
+}
+
+impl Choice {
+    /// The network with its weights, on its device, and their card.
+    pub fn load(&self) -> Result<(Network, Card)> {
+        let device = device::parse(&self.device)?;
+        let wanted = self.model.as_deref().map(zoo::find).transpose()?;
+        let (bytes, from) = match &self.weights {
+            Some(path) => {
+                let bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
+                (bytes.into(), path.display().to_string())
+            }
+            None => match wanted.map_or("lenet5", |v| v.name) {
+                "lenet5" => (std::borrow::Cow::Borrowed(weights::LENET5_MNIST), String::from("the weights that ship")),
+                other => bail!(
+                    "no weights for {other} ship with this program: give --weights FILE. \
+                     `cargo run -p train -- --set model.name={other}` trains some"
+                ),
+            },
+        };
+        let (network, card) = weights::load(&bytes, &device).with_context(|| from.clone())?;
+        if let Some(wanted) = wanted
+            && wanted.name != card.model.name
+        {
+            bail!("{from} is for {}, not for {}", card.model.name, wanted.name);
+        }
+        Ok((network, card))
+    }
+}

@@ -1,0 +1,137 @@
+//! How well a network does on labelled images.
+
+use anyhow::Result;
+use burn::tensor::{Device, Tensor, TensorData};
+use data::{Batch, Images, Loader, LoaderOptions};
+use models::Network;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Who was taken for whom: `counts[truth][answer]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Confusion {
+    counts: Vec<Vec<u64>>,
+}
+
+impl Confusion {
+    /// Nothing counted yet.
+    pub fn new(classes: usize) -> Self {
+        Self { counts: vec![vec![0; classes]; classes] }
+    }
+
+    /// One image of class `truth`, taken for `answer`.
+    pub fn add(&mut self, truth: usize, answer: usize) {
+        self.counts[truth][answer] += 1;
+    }
+
+    /// The counts, a row for each true class.
+    pub fn rows(&self) -> &[Vec<u64>] {
+        &self.counts
+    }
+
+    /// Images counted.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// Images taken for another class than their own.
+    pub fn errors(&self) -> u64 {
+        self.total() - (0..self.counts.len()).map(|i| self.counts[i][i]).sum::<u64>()
+    }
+
+    /// Share of errors, 0..=1; 0 of nothing.
+    pub fn error(&self) -> f64 {
+        self.errors() as f64 / self.total().max(1) as f64
+    }
+
+    /// Of the images of `class`, the share that was recognised; `None` if there were none.
+    pub fn recall(&self, class: usize) -> Option<f64> {
+        let all = self.counts[class].iter().sum::<u64>();
+        (all > 0).then(|| self.counts[class][class] as f64 / all as f64)
+    }
+
+    /// Of the images taken for `class`, the share that was; `None` if there were none.
+    pub fn precision(&self, class: usize) -> Option<f64> {
+        let all = self.counts.iter().map(|row| row[class]).sum::<u64>();
+        (all > 0).then(|| self.counts[class][class] as f64 / all as f64)
+    }
+
+    /// The matrix as CSV, a row for each true class.
+    pub fn to_csv(&self, classes: &[String]) -> String {
+        let mut csv = format!("true\\answer,{}\n", classes.join(","));
+        for (name, row) in classes.iter().zip(&self.counts) {
+            let row: Vec<_> = row.iter().map(u64::to_string).collect();
+            csv.push_str(&format!("{name},{}\n", row.join(",")));
+        }
+        csv
+    }
+}
+
+/// A batch's images on `device`, `[N, C, H, W]`.
+pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<4> {
+    Tensor::from_data(TensorData::new(batch.images.clone(), batch.shape), device)
+}
+
+/// Classifies `images`, `batch_size` at a time; `progress` hears how many are done after each batch.
+///
+/// # Errors
+/// If an image doesn't fit the network, or an answer is not a number (the weights are damaged).
+pub fn evaluate(
+    network: &Network,
+    images: Arc<Images>,
+    batch_size: usize,
+    device: &Device,
+    mut progress: impl FnMut(usize),
+) -> Result<Confusion> {
+    let options = LoaderOptions { batch_size, threads: 1, ..LoaderOptions::default() };
+    let loader = Loader::new(images, network.input().clone(), options)?;
+    let mut confusion = Confusion::new(network.classes());
+    let mut done = 0;
+    for batch in loader.epoch(0, 0) {
+        let batch = batch?;
+        let logits = network.forward(to_tensor(&batch, device))?;
+        let answers = logits.into_data().iter::<f32>().collect::<Vec<_>>();
+        for (row, &truth) in answers.chunks(network.classes()).zip(&batch.labels) {
+            anyhow::ensure!(row.iter().all(|v| v.is_finite()), "a logit is not a finite number: damaged weights?");
+            anyhow::ensure!(
+                usize::from(truth) < network.classes(),
+                "the data set has class {truth}, but {} tells only {} classes apart",
+                network.model().name,
+                network.classes()
+            );
+            confusion.add(usize::from(truth), best(row));
+        }
+        done += batch.labels.len();
+        progress(done);
+    }
+    Ok(confusion)
+}
+
+/// Index of the greatest value, the first of equals.
+pub fn best(row: &[f32]) -> usize {
+    (0..row.len()).reduce(|a, b| if row[b] > row[a] { b } else { a }).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_confusion_counts() {
+        let mut confusion = Confusion::new(3);
+        for (truth, answer) in [(0, 0), (0, 0), (0, 1), (1, 1)] {
+            confusion.add(truth, answer);
+        }
+        assert_eq!((confusion.total(), confusion.errors(), confusion.error()), (4, 1, 0.25));
+        assert_eq!(confusion.recall(0), Some(2.0 / 3.0));
+        assert_eq!(confusion.precision(1), Some(0.5));
+        assert_eq!((confusion.recall(2), confusion.precision(2)), (None, None));
+        let classes = ["a", "b", "c"].map(String::from);
+        assert_eq!(confusion.to_csv(&classes), "true\\answer,a,b,c\na,2,1,0\nb,0,1,0\nc,0,0,0\n");
+    }
+
+    #[test]
+    fn the_first_of_equals_is_best() {
+        assert_eq!(best(&[1.0, 3.0, 3.0]), 1);
+    }
+}

@@ -1,0 +1,8 @@
+//! Classify, evaluate and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
+
+mod evaluate;
+pub mod exit;
+mod table;
+
+pub use evaluate::{Confusion, best, evaluate, to_tensor};
+pub use table::{Table, thousands};

@@ -1,0 +1,38 @@
+//! `infer`: classify images, evaluate weights, summarise networks.
+
+mod commands;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Classify, evaluate and summarise with LeNet-5 and its kin.
+#[derive(Parser)]
+#[command(name = "infer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say what is in an image.
+    Classify(commands::classify::Arguments),
+    /// Count the errors of weights on a data set.
+    Eval(commands::eval::Arguments),
+    /// Show a network layer by layer.
+    Summary(commands::summary::Arguments),
+    /// List the networks.
+    List(commands::list::Arguments),
+}
+
+fn main() -> ExitCode {
+    infer::exit::run(|cli: Cli| -> Result<()> {
+        match cli.command {
+            Command::Classify(arguments) => commands::classify::run(&arguments),
+            Command::Eval(arguments) => commands::eval::run(&arguments),
+            Command::Summary(arguments) => commands::summary::run(&arguments),
+            Command::List(arguments) => commands::list::run(&arguments),
+        }
+    })
+}

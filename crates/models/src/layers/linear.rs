@@ -1,0 +1,105 @@
+use super::{WeightInit, activate, misfit, rectify, tower_name};
+use crate::activation::Activation;
+use crate::draw::{Draw, Init};
+use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, string::String, vec::Vec};
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+/// A fully connected layer: every unit reads all that comes in.
+#[derive(Clone, Debug)]
+pub struct LinearConfig {
+    /// Units, over all towers.
+    pub out: usize,
+    /// Towers that share the units out among them; each reads what all towers made.
+    pub towers: usize,
+    /// What the weights start as.
+    pub weight: WeightInit,
+    /// What the biases start as.
+    pub bias: f32,
+    /// What is applied to the sum.
+    pub activation: Option<Activation>,
+}
+
+impl LinearConfig {
+    /// `out` units in one tower, LeCun's start, no activation.
+    pub fn new(out: usize) -> Self {
+        Self { out, towers: 1, weight: WeightInit::LeCun, bias: 0.0, activation: None }
+    }
+}
+
+/// One tower's part.
+#[derive(Module, Debug)]
+struct Tower {
+    /// `[out / towers, in]`, `in` running over channel, row, column.
+    weight: Param<Tensor<2>>,
+    /// `[out / towers]`.
+    bias: Param<Tensor<1>>,
+}
+
+/// See [`LinearConfig`]. Works on maps: `[N, C, H, W]` in, `[N, out, 1, 1]` out.
+#[derive(Module, Debug)]
+pub struct Linear {
+    towers: Vec<Tower>,
+    #[module(skip)]
+    activation: Option<Activation>,
+    #[module(skip)]
+    spec: Spec,
+}
+
+impl LayerConfig for LinearConfig {
+    fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
+        let [c, h, w] = input;
+        let (fan_in, towers) = (c * h * w, self.towers);
+        if towers == 0 || self.out % towers != 0 {
+            return Err(misfit(draw, format!("{} units don't divide into {towers} towers", self.out)));
+        }
+        let made = self.out / towers;
+        let part = |t: usize| {
+            let tower = if towers == 1 { String::new() } else { format!("{}.", tower_name(t)) };
+            Tower {
+                weight: draw.param(&format!("{tower}weight"), [made, fan_in], self.weight.with_fan_in(fan_in)),
+                bias: draw.param(&format!("{tower}bias"), [made], Init::Constant(self.bias)),
+            }
+        };
+        let times = if towers == 1 { String::new() } else { format!("·{towers}") };
+        let spec = Spec {
+            output: [self.out, 1, 1],
+            window: Some(Window { kernel: [h, w], stride: 1, padding: [0; 4] }),
+            parameters: (fan_in + 1) * self.out,
+            formula: format!("({fan_in}+1)·{made}{times}"),
+            macs: fan_in * self.out,
+            activation: self.activation.map(Activation::name),
+            ..Spec::pointwise("linear", input)
+        };
+        Ok(Op::Linear(Linear { towers: (0..towers).map(part).collect(), activation: self.activation, spec }))
+    }
+}
+
+impl Layer for Linear {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn forward(&self, x: Maps) -> Maps {
+        let made = self.towers.iter().map(|tower| {
+            let x = x.clone().join_on(&tower.weight.lazy_device()).flatten::<2>(1, 3);
+            let y = x.matmul(tower.weight.val().transpose()) + tower.bias.val().unsqueeze::<2>();
+            let [n, out] = y.dims();
+            activate(self.activation, y.reshape([n, out, 1, 1]))
+        });
+        Maps(made.collect())
+    }
+
+    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+        let [c, h, w] = self.spec.input;
+        let device = self.towers[0].weight.lazy_device();
+        let back = self.towers.iter().zip(signal.split(self.towers.len()).0).map(|(tower, s)| {
+            let s = rectify(self.activation, s).flatten::<2>(1, 3);
+            s.matmul(tower.weight.val()).to_device(&device)
+        });
+        let back = back.reduce(|a, b| a + b).expect("a tower");
+        let n = back.dims()[0];
+        Maps::one(back.reshape([n, c, h, w]))
+    }
+}

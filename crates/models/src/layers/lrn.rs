@@ -1,0 +1,80 @@
+use super::misfit;
+use crate::draw::Draw;
+use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
+use alloc::format;
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+/// Local response normalisation across maps (Krizhevsky 2012, 3.3): `b = a / (k + alpha * sum a'^2)^beta`, the sum over
+/// `size` neighbouring maps.
+///
+/// `alpha` multiplies the plain sum, as the paper prints it. Caffe, PyTorch, ONNX and the author's own code divide
+/// theirs by `size`: their 1e-4 is 2e-5 here.
+#[derive(Clone, Copy, Debug)]
+pub struct LrnConfig {
+    /// The paper's n, odd.
+    pub size: usize,
+    /// The paper's k.
+    pub k: f32,
+    /// The paper's alpha.
+    pub alpha: f32,
+    /// The paper's beta.
+    pub beta: f32,
+    /// Whether the sum crosses from one tower's maps to the other's. The paper doesn't say; Caffe's nets do.
+    pub across_towers: bool,
+}
+
+/// See [`LrnConfig`].
+#[derive(Module, Debug)]
+pub struct Lrn {
+    #[module(skip)]
+    config: LrnConfig,
+    #[module(skip)]
+    spec: Spec,
+}
+
+impl LayerConfig for LrnConfig {
+    fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
+        if self.size % 2 == 0 {
+            return Err(misfit(draw, format!("a window of {} maps has no middle", self.size)));
+        }
+        Ok(Op::Lrn(Lrn { config: *self, spec: Spec::pointwise("lrn", input) }))
+    }
+}
+
+impl Lrn {
+    fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
+        let LrnConfig { size, k, alpha, beta, .. } = self.config;
+        let channels = x.dims()[1];
+        let squares = x.clone().square().pad([(0, 0), (size / 2, size / 2), (0, 0), (0, 0)], 0.0);
+        let sum = (0..size).map(|i| squares.clone().narrow(1, i, channels)).reduce(|a, b| a + b).expect("size is odd");
+        let scale = sum.mul_scalar(alpha).add_scalar(k);
+        // A power of 3/4 by two square roots: `powf` is scalar code on the CPU backends.
+        let scale = if beta == 0.75 {
+            let root = scale.sqrt();
+            root.clone() * root.sqrt()
+        } else {
+            scale.powf_scalar(beta)
+        };
+        x / scale
+    }
+}
+
+impl Layer for Lrn {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn forward(&self, x: Maps) -> Maps {
+        if self.config.across_towers && x.0.len() > 1 {
+            let towers = x.0.len();
+            return Maps::one(self.normalise(x.join())).split(towers);
+        }
+        x.each(|x| self.normalise(x))
+    }
+
+    /// Passed through unchanged: the paper doesn't say how to undo it.
+    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+        signal
+    }
+}

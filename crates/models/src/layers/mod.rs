@@ -1,0 +1,85 @@
+//! The layers. Each file holds a layer's line in a definition (its config) and the layer with its weights.
+
+mod activate;
+mod avg_pool;
+mod codes;
+mod conv;
+mod dropout;
+mod linear;
+mod lrn;
+mod max_pool;
+mod rbf;
+mod subsample;
+mod table_conv;
+
+pub use activate::{Activate, ActivateConfig};
+pub use avg_pool::{AvgPool, AvgPoolConfig};
+pub use codes::code;
+pub(crate) use conv::tower_name;
+pub use conv::{Conv, ConvConfig};
+pub use dropout::{Dropout, DropoutConfig};
+pub use linear::{Linear, LinearConfig};
+pub use lrn::{Lrn, LrnConfig};
+pub use max_pool::{MaxPool, MaxPoolConfig};
+pub use rbf::{Rbf, RbfConfig};
+pub use subsample::{Subsample, SubsampleConfig};
+pub use table_conv::{TableConv, TableConvConfig, TableError};
+
+use crate::activation::Activation;
+use crate::draw::{Draw, Init};
+use crate::layer::ShapeError;
+use alloc::string::String;
+use burn::tensor::Tensor;
+
+/// How weights start: a network's own rule, or LeCun's, which depends on the unit's fan-in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WeightInit {
+    /// Even over ±2.4 / F, F the unit's fan-in (LeCun 1998, appendix A).
+    LeCun,
+    /// Gaussian with this standard deviation.
+    Normal(f32),
+}
+
+impl WeightInit {
+    /// The rule for units that each read `fan_in` inputs.
+    pub fn with_fan_in(self, fan_in: usize) -> Init {
+        match self {
+            Self::LeCun => Init::Uniform(2.4 / fan_in as f32),
+            Self::Normal(deviation) => Init::Normal(deviation),
+        }
+    }
+}
+
+/// `activation(x)`, or `x` if there is none.
+fn activate(activation: Option<Activation>, x: Tensor<4>) -> Tensor<4> {
+    match activation {
+        Some(activation) => activation.forward(x),
+        None => x,
+    }
+}
+
+/// `signal` rectified as `activation` demands on the way back.
+fn rectify(activation: Option<Activation>, signal: Tensor<4>) -> Tensor<4> {
+    match activation {
+        Some(activation) => activation.rectify(signal),
+        None => signal,
+    }
+}
+
+/// Each value of `[N, C, H, W]` laid over its own `k`x`k` block of `[N, C, height, width]`; what no block covers is 0.
+fn spread(x: Tensor<4>, k: usize, height: usize, width: usize) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let x = x.reshape([n, c, h, 1, w, 1]).expand([n, c, h, k, w, k]).reshape([n, c, h * k, w * k]);
+    x.pad((0, width - w * k, 0, height - h * k), 0.0)
+}
+
+/// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over.
+fn windows(size: usize, padding: usize, kernel: usize, stride: usize, ceil: bool) -> Option<usize> {
+    let span = (size + padding).checked_sub(kernel)?;
+    Some(if ceil { span.div_ceil(stride) } else { span / stride } + 1)
+}
+
+/// An error of the layer that `draw` draws for.
+fn misfit(draw: &Draw, problem: String) -> ShapeError {
+    ShapeError { layer: draw.layer.clone(), problem }
+}

@@ -1,0 +1,67 @@
+use super::{code, misfit};
+use crate::draw::Draw;
+use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, vec::Vec};
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+
+/// LeNet-5's Euclidean RBF output (LeCun 1998, eq. 7): one unit a class, whose penalty is the squared distance of the 84
+/// inputs to the class's fixed 7x12 bitmap of ±1. Goes out negated, so that the greatest is the answer, as with logits.
+#[derive(Clone, Copy, Debug)]
+pub struct RbfConfig {
+    /// Units: the characters from '0' on, at most 79 (`~`).
+    pub out: usize,
+}
+
+/// See [`RbfConfig`]. The codes are data, not parameters: they are neither trained nor saved.
+#[derive(Module, Debug)]
+pub struct Rbf {
+    /// `[out, 84]`.
+    codes: Tensor<2>,
+    #[module(skip)]
+    spec: Spec,
+}
+
+impl LayerConfig for RbfConfig {
+    fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
+        let [c, h, w] = input;
+        if c * h * w != 84 {
+            return Err(misfit(draw, format!("the codes have 84 pixels, {} units come in", c * h * w)));
+        }
+        let characters = (0..self.out).map(|i| u8::try_from(i + usize::from(b'0')).ok().and_then(code));
+        let Some(codes) = characters.collect::<Option<Vec<_>>>() else {
+            return Err(misfit(draw, format!("{} classes, but only 79 characters from '0' have a code", self.out)));
+        };
+        let codes = Tensor::from_data(TensorData::new(codes.concat(), [self.out, 84]), &draw.device);
+        let spec = Spec {
+            output: [self.out, 1, 1],
+            window: Some(Window { kernel: [h, w], stride: 1, padding: [0; 4] }),
+            macs: 84 * self.out,
+            ..Spec::pointwise("rbf", input)
+        };
+        Ok(Op::Rbf(Rbf { codes, spec }))
+    }
+}
+
+impl Layer for Rbf {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn forward(&self, x: Maps) -> Maps {
+        let x = x.join().flatten::<2>(1, 3);
+        let codes = self.codes.clone().to_device(&x.device());
+        let distance = x.unsqueeze_dim::<3>(1) - codes.unsqueeze_dim::<3>(0);
+        let [n, out, _] = distance.dims();
+        Maps::one(distance.square().sum_dim(2).neg().reshape([n, out, 1, 1]))
+    }
+
+    /// A class's signal goes back along its code, the point where its penalty is 0.
+    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+        let [c, h, w] = self.spec.input;
+        let signal = signal.join().flatten::<2>(1, 3);
+        let codes = self.codes.clone().to_device(&signal.device());
+        let n = signal.dims()[0];
+        Maps::one(signal.matmul(codes).reshape([n, c, h, w]))
+    }
+}

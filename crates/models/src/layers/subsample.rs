@@ -1,0 +1,85 @@
+use super::{activate, misfit, rectify, spread};
+use crate::activation::Activation;
+use crate::draw::{Draw, Init};
+use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::format;
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
+
+/// LeNet-5's trainable subsampling (LeCun 1998, II-B): the sum over a window, times the map's coefficient, plus the
+/// map's bias, through the activation. Windows don't overlap.
+#[derive(Clone, Copy, Debug)]
+pub struct SubsampleConfig {
+    /// Side of the square window, and the step between windows.
+    pub kernel: usize,
+    /// What is applied to the result.
+    pub activation: Activation,
+}
+
+/// See [`SubsampleConfig`].
+#[derive(Module, Debug)]
+pub struct Subsample {
+    /// `[C]`.
+    coefficient: Param<Tensor<1>>,
+    /// `[C]`.
+    bias: Param<Tensor<1>>,
+    kernel: usize,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    spec: Spec,
+}
+
+impl LayerConfig for SubsampleConfig {
+    fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
+        let ([c, h, w], k) = (input, self.kernel);
+        if k == 0 || h % k != 0 || w % k != 0 {
+            return Err(misfit(draw, format!("{k}x{k} windows don't tile a {h}x{w} map")));
+        }
+        let spec = Spec {
+            output: [c, h / k, w / k],
+            window: Some(Window { kernel: [k; 2], stride: k, padding: [0; 4] }),
+            parameters: 2 * c,
+            formula: format!("(1+1)·{c}"),
+            activation: Some(self.activation.name()),
+            ..Spec::pointwise("subsample", input)
+        };
+        Ok(Op::Subsample(Subsample {
+            // The paper doesn't say how the coefficients start: here as a mean, so that the sum keeps its inputs' scale.
+            coefficient: draw.param("coefficient", [c], Init::Constant(1.0 / (k * k) as f32)),
+            bias: draw.param("bias", [c], Init::Constant(0.0)),
+            kernel: k,
+            activation: self.activation,
+            spec,
+        }))
+    }
+}
+
+impl Subsample {
+    /// `[1, C, 1, 1]`, scaled from the sum of the paper to the mean that Burn pools.
+    fn gain(&self) -> Tensor<4> {
+        let area = (self.kernel * self.kernel) as f32;
+        self.coefficient.val().mul_scalar(area).reshape([1, self.spec.input[0], 1, 1])
+    }
+}
+
+impl Layer for Subsample {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn forward(&self, x: Maps) -> Maps {
+        let mean = avg_pool2d(x.join(), AvgPoolOptions::new([self.kernel; 2]));
+        let bias = self.bias.val().reshape([1, self.spec.input[0], 1, 1]);
+        Maps::one(activate(Some(self.activation), mean * self.gain() + bias))
+    }
+
+    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+        let [c, h, w] = self.spec.input;
+        let signal = rectify(Some(self.activation), signal.join());
+        let coefficient = self.coefficient.val().reshape([1, c, 1, 1]);
+        Maps::one(spread(signal * coefficient, self.kernel, h, w))
+    }
+}

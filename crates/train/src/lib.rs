@@ -1,0 +1,15 @@
+//! Recipes and the training loop for the networks of [`models`].
+
+mod checkpoint;
+pub mod cli;
+mod loss;
+mod plot;
+mod recipe;
+mod report;
+mod run_dir;
+mod sgd;
+mod trainer;
+
+pub use recipe::{Loss, Recipe};
+pub use sgd::Sgd;
+pub use trainer::train;

@@ -1,0 +1,111 @@
+//! `curves.png`: training loss and validation error, epoch by epoch.
+
+use crate::checkpoint::Epoch;
+use anyhow::{Result, anyhow};
+use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+use plotters::coord::Shift;
+use plotters::coord::combinators::LogCoord;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+const SIZE: (u32, u32) = (960, 400);
+/// Okabe and Ito's blue and vermillion: told apart by the colour-blind, too.
+const BLUE: RGBColor = RGBColor(0, 114, 178);
+const VERMILLION: RGBColor = RGBColor(213, 94, 0);
+
+/// The picture as PNG.
+///
+/// # Errors
+/// If the drawing fails.
+pub fn curves(title: &str, history: &[Epoch]) -> Result<Vec<u8>> {
+    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
+        .map_err(|_| anyhow!("the font can't be read"))?;
+    let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
+    {
+        let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
+        root.fill(&WHITE)?;
+        let root = root.titled(title, ("sans-serif", 20))?.margin(0, 8, 0, 12);
+        let series = |f: fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
+            history.iter().filter_map(|e| Some((e.epoch as f64, f(e)?))).collect()
+        };
+        let loss = series(|e| Some(e.loss));
+        let error = series(|e| e.validation_error.map(|v| 100.0 * v));
+        if error.is_empty() {
+            panel(&root, "training loss", &loss, BLUE)?;
+        } else {
+            let (left, right) = root.split_horizontally(SIZE.0 / 2 - 4);
+            panel(&left, "training loss", &loss, BLUE)?;
+            panel(&right, "validation error, %", &error, VERMILLION)?;
+        }
+        root.present()?;
+    }
+    let mut png = Vec::new();
+    PngEncoder::new(&mut png).write_image(&pixels, SIZE.0, SIZE.1, ExtendedColorType::Rgb8)?;
+    Ok(png)
+}
+
+fn panel<'a>(
+    area: &DrawingArea<BitMapBackend<'a>, Shift>,
+    title: &str,
+    points: &[(f64, f64)],
+    colour: RGBColor,
+) -> Result<()> {
+    let last = points.last().map_or(1.0, |p| p.0);
+    // Losses fall by orders of magnitude: a logarithmic scale keeps the end readable.
+    let positive = || points.iter().map(|p| p.1).filter(|y| *y > 0.0);
+    let low = positive().fold(f64::INFINITY, f64::min).min(1.0) * 0.8;
+    let high = positive().fold(low, f64::max) * 1.25;
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, ("sans-serif", 17))
+        .margin(6)
+        .x_label_area_size(38)
+        .y_label_area_size(56)
+        .build_cartesian_2d(0.5..last + 0.5, (low..high).log_scale())?;
+    mesh(&mut chart, last)?;
+    let floor = |&(x, y): &(f64, f64)| (x, y.max(low));
+    chart.draw_series(LineSeries::new(points.iter().map(floor), colour.stroke_width(2)))?;
+    chart.draw_series(points.iter().map(|p| Circle::new(floor(p), 3, colour.filled())))?;
+    Ok(())
+}
+
+type LogChart<'a, 'b> =
+    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
+
+fn mesh(chart: &mut LogChart<'_, '_>, last: f64) -> Result<()> {
+    let label = |y: &f64| if *y >= 10.0 { format!("{y:.0}") } else { format!("{}", (y * 1e4).round() / 1e4) };
+    chart
+        .configure_mesh()
+        .x_desc("epoch")
+        .x_labels(usize::min(last as usize + 2, 12))
+        .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() })
+        .y_label_formatter(&label)
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 15))
+        .light_line_style(RGBColor(235, 235, 235))
+        .bold_line_style(RGBColor(210, 210, 210))
+        .draw()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_of_any_run_is_a_png() {
+        let epoch = |epoch, loss, validation_error| Epoch {
+            epoch,
+            loss,
+            validation_error,
+            rate: 0.1,
+            images_per_second: 1.0,
+            seconds: 1.0,
+        };
+        for history in [vec![], vec![epoch(1, 0.0, None)], vec![epoch(1, 2.0, Some(0.5)), epoch(2, 0.1, Some(0.0))]] {
+            let png = curves("lenet5", &history).unwrap();
+            let image = image::load_from_memory(&png).unwrap();
+            assert_eq!((image.width(), image.height()), SIZE);
+        }
+    }
+}

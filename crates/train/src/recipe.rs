@@ -1,0 +1,344 @@
+//! Recipes: everything that decides what a training run does, in one TOML file.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use data::Distortion;
+use models::{Activation, Model, zoo};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The recipes inside the program, the default first.
+const SHIPPED: &[(&str, &str)] = &[
+    ("lenet5-mnist", include_str!("../recipes/lenet5-mnist.toml")),
+    ("lenet5-mnist-distorted", include_str!("../recipes/lenet5-mnist-distorted.toml")),
+    ("lenet5-mnist-1998", include_str!("../recipes/lenet5-mnist-1998.toml")),
+    ("lenet5-rbf-mnist", include_str!("../recipes/lenet5-rbf-mnist.toml")),
+];
+
+/// A training run on paper.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Its name, that of its file.
+    pub name: String,
+    /// Seed of weights, order and distortions.
+    pub seed: u64,
+    /// The network.
+    pub model: ModelChoice,
+    /// What it sees.
+    pub data: Data,
+    /// How long, and what is made small.
+    pub training: Training,
+    /// How the weights move.
+    pub optimizer: Optimizer,
+    /// How the learning rate moves.
+    pub schedule: Schedule,
+}
+
+/// `[model]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelChoice {
+    /// As `infer list` names it.
+    pub name: String,
+    /// Another activation than the paper's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Activation>,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set that ships under this name, unless `--data-dir` says otherwise.
+    pub dataset: String,
+    /// How many images at the end of the training set validate; 0 for none.
+    pub validation: usize,
+    /// Train on that many images only, from the start of the training set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Images a step.
+    pub batch_size: usize,
+    /// In which order an epoch goes through the images.
+    #[serde(default)]
+    pub order: Order,
+    /// LeCun's planar distortions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distortion: Option<Distortion>,
+}
+
+/// In which order an epoch goes through the images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// A random one, each epoch another.
+    #[default]
+    Shuffled,
+    /// One random order for all epochs (LeCun 1998, III-B).
+    Constant,
+}
+
+/// `[training]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Passes over the training set.
+    pub epochs: u64,
+    /// What is made small.
+    pub loss: Loss,
+}
+
+/// What is made small.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Loss {
+    /// Softmax and cross-entropy.
+    CrossEntropy {
+        /// Share of the truth that is spread evenly over all classes.
+        #[serde(default)]
+        smoothing: f32,
+    },
+    /// The penalty of the right class (LeCun 1998, eq. 8); for RBF outputs.
+    Penalty,
+    /// The penalty of the right class against all others and a rubbish class at `j` (LeCun 1998, eq. 9).
+    Map {
+        /// The penalty of rubbish, positive. The paper gives no value.
+        j: f32,
+    },
+}
+
+/// `[optimizer]`: stochastic gradient descent.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Optimizer {
+    /// Share of the last step that goes on; no dampening.
+    #[serde(default)]
+    pub momentum: f64,
+    /// Pull of the weights to 0, relative to the learning rate; biases and coefficients are left alone.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// A step size for each weight from the diagonal of the Hessian (LeCun 1998, appendix C).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_order: Option<SecondOrder>,
+}
+
+/// `[optimizer.second-order]`
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecondOrder {
+    /// Added to every curvature, so that flat directions don't run away (the paper: 0.02).
+    pub mu: f64,
+    /// Images that the curvature is estimated on before each pass (the paper: 500).
+    pub samples: usize,
+}
+
+/// `[schedule]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
+pub enum Schedule {
+    /// The same rate throughout.
+    Constant {
+        /// The rate.
+        rate: f64,
+    },
+    /// Up from 0 over `warmup` epochs, then down a half cosine to 0.
+    Cosine {
+        /// The highest rate.
+        rate: f64,
+        /// Epochs to get there.
+        #[serde(default)]
+        warmup: f64,
+    },
+    /// A rate for each pass; the last one stays.
+    Passes {
+        /// The rates.
+        rates: Vec<f64>,
+    },
+}
+
+impl Schedule {
+    /// The learning rate of step `step` of `epoch`, both from 0.
+    pub fn rate(&self, epoch: u64, step: usize, steps: usize, epochs: u64) -> f64 {
+        match self {
+            Self::Constant { rate } => *rate,
+            Self::Cosine { rate, warmup } => {
+                let at = epoch as f64 + (step as f64 + 0.5) / steps as f64;
+                if at < *warmup {
+                    return rate * at / warmup;
+                }
+                let done = (at - warmup) / (epochs as f64 - warmup);
+                rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+            Self::Passes { rates } => rates[usize::try_from(epoch).unwrap_or(usize::MAX).min(rates.len() - 1)],
+        }
+    }
+}
+
+impl Recipe {
+    /// Names of the recipes inside the program, the default first.
+    pub fn shipped() -> impl Iterator<Item = &'static str> {
+        SHIPPED.iter().map(|(name, _)| *name)
+    }
+
+    /// The recipe called `name`, or in the file of that name, with `changes` of the form `key=value`.
+    ///
+    /// # Errors
+    /// If there is no such recipe, or it can't be carried out: names the key.
+    pub fn load(name: &str, changes: &[String]) -> Result<Self> {
+        let text = match SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            Some((_, text)) => (*text).to_string(),
+            None if Path::new(name).extension().is_some() => {
+                std::fs::read_to_string(name).with_context(|| format!("recipe {name} can't be read"))?
+            }
+            None => {
+                let shipped: Vec<_> = Self::shipped().collect();
+                bail!("no recipe is called '{name}'; there are {}, or give a file ending in .toml", shipped.join(", "))
+            }
+        };
+        Self::parse(&text, changes).with_context(|| format!("recipe {name}"))
+    }
+
+    /// The recipe that `text` describes, with `changes` of the form `key=value`.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn parse(text: &str, changes: &[String]) -> Result<Self> {
+        let recipe: Self = if changes.is_empty() {
+            toml::from_str(text)? // from the text, so that an error points at the line
+        } else {
+            let mut table: toml::Table = toml::from_str(text)?;
+            for change in changes {
+                set(&mut table, change)?;
+            }
+            toml::Value::Table(table).try_into()?
+        };
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The network that it trains, with `classes` classes.
+    ///
+    /// # Errors
+    /// If there is no such network.
+    pub fn model(&self, classes: usize) -> Result<Model> {
+        let mut model = Model::named(&self.model.name)?;
+        model.classes = classes;
+        model.activation = self.model.activation.unwrap_or(model.activation);
+        Ok(model)
+    }
+
+    fn check(&self) -> Result<()> {
+        let variant = zoo::find(&self.model.name).context("model.name")?;
+        ensure!(self.data.batch_size > 0, "data.batch_size is 0");
+        ensure!(self.training.epochs > 0, "training.epochs is 0");
+        ensure!((0.0..1.0).contains(&self.optimizer.momentum), "optimizer.momentum must be at least 0 and below 1");
+        ensure!(self.optimizer.weight_decay >= 0.0, "optimizer.weight_decay is negative");
+        if let Some(distortion) = &self.data.distortion {
+            distortion.check().map_err(|e| anyhow!("data.distortion: {e}"))?;
+        }
+        if let Some(second_order) = self.optimizer.second_order {
+            ensure!(second_order.mu > 0.0, "optimizer.second_order.mu must be positive");
+            ensure!(second_order.samples > 0, "optimizer.second_order.samples is 0");
+        }
+        match self.training.loss {
+            Loss::CrossEntropy { smoothing } => {
+                ensure!((0.0..1.0).contains(&smoothing), "training.loss: smoothing must be at least 0 and below 1");
+            }
+            Loss::Penalty | Loss::Map { .. } if variant.name != "lenet5-rbf" => {
+                bail!("training.loss: only lenet5-rbf has penalties for outputs; {} has logits", variant.name);
+            }
+            Loss::Map { j } => ensure!(j > 0.0, "training.loss: j must be positive (LeCun 1998, eq. 9)"),
+            Loss::Penalty => {}
+        }
+        let rates: &[f64] = match &self.schedule {
+            Schedule::Constant { rate } => &[*rate],
+            Schedule::Cosine { rate, warmup } => {
+                ensure!((0.0..self.training.epochs as f64).contains(warmup), "schedule.warmup must end before training");
+                &[*rate]
+            }
+            Schedule::Passes { rates } => rates,
+        };
+        ensure!(!rates.is_empty(), "schedule.rates is empty");
+        ensure!(rates.iter().all(|r| r.is_finite() && *r > 0.0), "schedule: a rate must be positive");
+        Ok(())
+    }
+}
+
+/// Sets `a.b.c=value` in `table`. The value is read as TOML; what isn't TOML is taken for a string.
+fn set(table: &mut toml::Table, change: &str) -> Result<()> {
+    let (key, value) =
+        change.split_once('=').ok_or_else(|| anyhow!("--set {change}: expected key=value, as in training.epochs=3"))?;
+    let value = match format!("x = {value}").parse::<toml::Table>() {
+        Ok(mut parsed) => parsed.remove("x").ok_or_else(|| anyhow!("--set {change}: no value"))?,
+        Err(_) => toml::Value::String(value.into()),
+    };
+    let mut path: Vec<_> = key.trim().split('.').collect();
+    let last = path.pop().filter(|k| !k.is_empty()).ok_or_else(|| anyhow!("--set {change}: no key"))?;
+    let mut at = table;
+    for part in path {
+        at = at
+            .entry(part)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()))
+            .as_table_mut()
+            .ok_or_else(|| anyhow!("--set {change}: {part} is a value, not a table"))?;
+    }
+    at.insert(last.into(), value);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(changes: &[&str]) -> Result<Recipe> {
+        Recipe::load("lenet5-mnist", &changes.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn every_shipped_recipe_can_be_carried_out_and_is_called_like_its_file() {
+        for name in Recipe::shipped() {
+            let recipe = Recipe::load(name, &[]).unwrap();
+            assert_eq!(recipe.name, name);
+            let resolved = toml::to_string(&recipe).unwrap();
+            assert_eq!(Recipe::parse(&resolved, &[]).unwrap(), recipe, "{resolved}");
+        }
+    }
+
+    #[test]
+    fn set_changes_one_key() {
+        let recipe = load(&["training.epochs=3", "model.name=lenet5-dense", "model.activation=tanh"]).unwrap();
+        assert_eq!((recipe.training.epochs, recipe.model.name.as_str()), (3, "lenet5-dense"));
+        assert_eq!(recipe.model.activation, Some(Activation::Tanh));
+        let recipe = load(&["data.distortion={ translate = 1.0 }"]).unwrap();
+        assert_eq!(recipe.data.distortion.unwrap().translate, 1.0);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let message = |changes: &[&str]| format!("{:#}", load(changes).unwrap_err());
+        assert!(message(&["training.epoch=3"]).contains("unknown field `epoch`"), "{}", message(&["training.epoch=3"]));
+        assert!(message(&["training.epochs=many"]).contains("invalid type"));
+        assert!(message(&["training.epochs"]).contains("expected key=value"));
+        assert!(message(&["model.name=lenet6"]).contains("no network is called 'lenet6'"));
+        assert!(message(&["training.loss={ map = { j = 1.0 } }"]).contains("only lenet5-rbf has penalties"));
+        assert!(message(&["data.batch_size=0"]).contains("data.batch_size is 0"));
+        let unknown = format!("{:#}", Recipe::load("lenet5-minst", &[]).unwrap_err());
+        assert!(unknown.contains("no recipe is called 'lenet5-minst'; there are lenet5-mnist,"), "{unknown}");
+    }
+
+    #[test]
+    fn an_error_in_a_file_points_at_its_line() {
+        let text = include_str!("../recipes/lenet5-mnist.toml").replace("batch_size", "batchsize");
+        let message = format!("{:#}", Recipe::parse(&text, &[]).unwrap_err());
+        assert!(message.contains("batchsize") && message.contains("line"), "{message}");
+    }
+
+    #[test]
+    fn schedules() {
+        let cosine = Schedule::Cosine { rate: 0.1, warmup: 1.0 };
+        assert!((cosine.rate(0, 4, 10, 11) - 0.045).abs() < 1e-9);
+        assert!((cosine.rate(6, 0, 10, 11) - 0.05).abs() < 2e-3);
+        assert!(cosine.rate(10, 9, 10, 11) < 1e-4);
+        let passes = Schedule::Passes { rates: vec![0.5, 0.2] };
+        assert_eq!((passes.rate(0, 0, 1, 9), passes.rate(1, 0, 1, 9), passes.rate(8, 0, 1, 9)), (0.5, 0.2, 0.2));
+    }
+}
