@@ -24,6 +24,7 @@
 extern crate alloc;
 
 mod activation;
+mod alexnet;
 pub mod device;
 mod draw;
 mod input;
@@ -31,9 +32,11 @@ mod layer;
 pub mod layers;
 mod lenet5;
 mod network;
+mod nin;
 mod params;
 pub mod reference;
 pub mod weights;
+mod zfnet;
 pub mod zoo;
 
 pub use activation::{Activation, UnknownActivation};

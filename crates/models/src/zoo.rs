@@ -2,8 +2,8 @@
 
 use crate::activation::Activation;
 use crate::layer::ShapeError;
-use crate::lenet5;
 use crate::network::{Definition, Network};
+use crate::{alexnet, lenet5, nin, zfnet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use burn::tensor::Device;
@@ -36,7 +36,7 @@ pub struct Variant {
 
 /// Every network, families together, each family's principal variant first.
 pub fn variants() -> impl Iterator<Item = &'static Variant> {
-    lenet5::VARIANTS.iter()
+    lenet5::VARIANTS.iter().chain(alexnet::VARIANTS).chain(zfnet::VARIANTS).chain(nin::VARIANTS)
 }
 
 /// The variant called `name`; a family's name means its first.

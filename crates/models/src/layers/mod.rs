@@ -38,6 +38,8 @@ pub enum WeightInit {
     LeCun,
     /// Gaussian with this standard deviation.
     Normal(f32),
+    /// Even over ±1 / sqrt(F): what `torch.nn` starts its convolutions and linear layers with.
+    Torch,
 }
 
 impl WeightInit {
@@ -46,6 +48,7 @@ impl WeightInit {
         match self {
             Self::LeCun => Init::Uniform(2.4 / fan_in as f32),
             Self::Normal(deviation) => Init::Normal(deviation),
+            Self::Torch => Init::Uniform(1.0 / libm::sqrtf(fan_in as f32)),
         }
     }
 }
