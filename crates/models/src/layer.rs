@@ -1,9 +1,7 @@
 //! What a layer is, and the maps that flow between layers.
 
 use crate::draw::Draw;
-use crate::layers::{
-    Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, Rbf, Subsample, TableConv,
-};
+use crate::layers::{Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, Rbf, Subsample, TableConv};
 use alloc::{string::String, vec, vec::Vec};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};

@@ -5,7 +5,7 @@ use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, 
 use alloc::{format, string::String, vec::Vec};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::{conv2d, conv_transpose2d};
+use burn::tensor::module::{conv_transpose2d, conv2d};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
 /// A convolution with bias and, if any, its activation.
@@ -78,10 +78,9 @@ impl LayerConfig for ConvConfig {
             return Err(misfit(draw, format!("{channels} -> {} maps don't divide into {towers} towers", self.out)));
         }
         let [top, left, bottom, right] = self.padding;
-        let (Some(oh), Some(ow)) = (
-            windows(height, top + bottom, k, self.stride, false),
-            windows(width, left + right, k, self.stride, false),
-        ) else {
+        let (Some(oh), Some(ow)) =
+            (windows(height, top + bottom, k, self.stride, false), windows(width, left + right, k, self.stride, false))
+        else {
             return Err(misfit(draw, format!("a {k}x{k} kernel doesn't fit a {height}x{width} map")));
         };
         let (seen, made) = (channels / groups, self.out / towers);

@@ -137,9 +137,8 @@ impl LayerConfig for TableConvConfig {
         };
         let fan_in = |seen: &Vec<usize>| seen.len() * k * k;
         let narrowest = self.table.iter().map(fan_in).min().expect("the table has rows");
-        let scales: Vec<f32> = (self.table.iter())
-            .flat_map(|seen| vec![narrowest as f32 / fan_in(seen) as f32; seen.len()])
-            .collect();
+        let scales: Vec<f32> =
+            (self.table.iter()).flat_map(|seen| vec![narrowest as f32 / fan_in(seen) as f32; seen.len()]).collect();
         let kernels = draw.scaled("kernels", [connections, k, k], WeightInit::LeCun.with_fan_in(narrowest), scales);
         Ok(Op::TableConv(TableConv {
             kernels,
