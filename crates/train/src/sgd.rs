@@ -32,9 +32,9 @@ impl Sgd {
         network.map_params(&mut Step { sgd: self, gradient, rate })
     }
 
-    /// Gives each weight a factor on the rate.
-    pub fn set_factors(&mut self, factors: &Tensors, device: &Device) {
-        self.factor = flat(factors, device);
+    /// Gives each weight a factor on the rate, flattened, by the weight's name.
+    pub fn set_factors(&mut self, factors: BTreeMap<String, Tensor<1>>) {
+        self.factor = factors;
     }
 
     /// What it remembers, for a checkpoint: velocities under `velocity.`, factors under `factor.`.

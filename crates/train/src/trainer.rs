@@ -4,16 +4,16 @@ use crate::checkpoint::{self, Epoch, Progress};
 use crate::cli::Cli;
 use crate::gradients::gradient;
 use crate::plot;
-use crate::recipe::{Order, Recipe};
+use crate::recipe::{Order, Recipe, SecondOrder};
 use crate::report::{Report, duration};
 use crate::run_dir::{RunDir, RunFile};
 use crate::sgd::Sgd;
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, activation};
 use data::{Batch, Dataset, Images, Loader, LoaderOptions};
 use infer::exit::Interrupted;
-use infer::{evaluate, thousands};
+use infer::{evaluate, thousands, to_tensor};
 use models::weights::{self, Card, Training};
 use models::{Network, device};
 use serde::Serialize;
@@ -223,7 +223,18 @@ impl Trainer {
         Ok(())
     }
 
+    /// Before a pass, each weight's own step size (LeCun 1998, appendix C): 1 / (mu + h), h estimated on the first
+    /// images of the training set's constant order.
     fn second_order(&mut self) -> Result<()> {
+        let Some(SecondOrder { mu, samples }) = self.recipe.optimizer.second_order else { return Ok(()) };
+        let Some(batch) = self.loader.with_batch_size(samples).epoch(0, 0).next() else { return Ok(()) };
+        let smooth = |logits: Tensor<2>| {
+            let p = activation::softmax(logits, 1);
+            p.clone() - p.square()
+        };
+        let diagonal = self.network.valid().curvature(to_tensor(&batch?, &self.device), smooth)?;
+        let factors = diagonal.into_iter().map(|(name, h)| (name, h.add_scalar(mu).recip()));
+        self.sgd.set_factors(factors.collect());
         Ok(())
     }
 
