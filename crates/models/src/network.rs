@@ -243,6 +243,11 @@ impl Network {
         self.slots.iter().map(|slot| slot.op.layer().spec().macs).sum()
     }
 
+    /// Whether a forward pass draws random numbers while training: whether there is dropout.
+    pub fn is_random(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.op, Op::Dropout(_)))
+    }
+
     /// Classes that it tells apart.
     pub fn classes(&self) -> usize {
         self.model.classes

@@ -24,16 +24,18 @@ const PARTS: usize = 2;
 /// If the images don't fit the network, or a part's thread panics.
 pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -> Result<(f64, Gradient)> {
     let n = batch.labels.len();
-    let part = n.div_ceil(PARTS);
+    // Threads would draw dropout's numbers in an order that nobody chose.
+    let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
     let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
     let parts = thread::scope(|scope| {
-        let threads: Vec<_> = (cuts.into_iter())
-            .map(|cut| scope.spawn(move || part_gradients(network, batch, cut, loss, device)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|t| t.join().map_err(|_| anyhow!("a training thread panicked"))?)
-            .collect::<Result<Vec<_>>>()
+        let part = |cut| part_gradient(network, batch, cut, loss, device);
+        let (first, others) = cuts.split_first().ok_or_else(|| anyhow!("an empty batch"))?;
+        let threads: Vec<_> = others.iter().map(|cut| scope.spawn(move || part(cut.clone()))).collect();
+        let mut parts = vec![part(first.clone())?];
+        for thread in threads {
+            parts.push(thread.join().map_err(|_| anyhow!("a training thread panicked"))??);
+        }
+        anyhow::Ok(parts)
     })?;
     let (losses, grads): (Vec<f64>, Vec<Gradient>) = parts.into_iter().unzip();
     let sum = grads
@@ -43,7 +45,7 @@ pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -
 }
 
 /// A part's share of the mean loss, and of its gradient.
-fn part_gradients(
+fn part_gradient(
     network: &Network,
     batch: &Batch,
     cut: std::ops::Range<usize>,
