@@ -25,7 +25,7 @@ pub struct ConvConfig {
     pub grouped: bool,
     /// What the weights start as.
     pub weight: WeightInit,
-    /// What the biases start as.
+    /// What the biases start as, unless `weight` says.
     pub bias: f32,
     /// What is applied to the sum.
     pub activation: Option<Activation>,
@@ -89,7 +89,7 @@ impl LayerConfig for ConvConfig {
             let tower = if towers == 1 { String::new() } else { format!("{}.", tower_name(t)) };
             Tower {
                 weight: draw.param(&format!("{tower}weight"), [made, seen, k, k], self.weight.with_fan_in(fan_in)),
-                bias: draw.param(&format!("{tower}bias"), [made], Init::Constant(self.bias)),
+                bias: draw.param(&format!("{tower}bias"), [made], self.weight.bias(fan_in, self.bias)),
             }
         };
         let times = if towers == 1 { String::new() } else { format!("·{towers}") };

@@ -38,7 +38,7 @@ pub enum WeightInit {
     LeCun,
     /// Gaussian with this standard deviation.
     Normal(f32),
-    /// Even over ±1 / sqrt(F): what `torch.nn` starts its convolutions and linear layers with.
+    /// Even over ±1 / sqrt(F), biases too: what `torch.nn` starts its convolutions and linear layers with.
     Torch,
 }
 
@@ -49,6 +49,14 @@ impl WeightInit {
             Self::LeCun => Init::Uniform(2.4 / fan_in as f32),
             Self::Normal(deviation) => Init::Normal(deviation),
             Self::Torch => Init::Uniform(1.0 / libm::sqrtf(fan_in as f32)),
+        }
+    }
+
+    /// The rule for the biases of such units, `constant` where a layer may choose.
+    fn bias(self, fan_in: usize, constant: f32) -> Init {
+        match self {
+            Self::Torch => self.with_fan_in(fan_in),
+            Self::LeCun | Self::Normal(_) => Init::Constant(constant),
         }
     }
 }
