@@ -1,12 +1,12 @@
-use super::{WeightInit, activate, misfit, per_map, rectify, through, windows};
+use super::{WeightInit, activate, gathered, misfit, per_map, rectify, through, windows};
 use crate::activation::Activation;
-use crate::draw::{Draw, Init};
+use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d, conv2d_weight_backward};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor};
 
 /// A convolution with bias and, if any, its activation.
 #[derive(Clone, Debug)]
@@ -124,14 +124,23 @@ impl Conv {
         }
     }
 
+    fn devices(&self) -> impl ExactSizeIterator<Item = Device> {
+        self.towers.iter().map(|tower| tower.weight.lazy_device())
+    }
+
     /// What each tower reads of `x`, on the device where its weights are.
     fn reads(&self, x: Maps) -> Vec<Tensor<4>> {
-        let devices = self.towers.iter().map(|t| t.weight.lazy_device());
         if self.spec.groups == 1 {
-            devices.map(|d| x.clone().join_on(&d)).collect()
+            self.devices().map(|device| x.clone().join_on(&device)).collect()
         } else {
-            x.split(self.towers.len()).0.into_iter().zip(devices).map(|(x, d)| x.to_device(&d)).collect()
+            x.split_on(self.devices()).0
         }
+    }
+
+    /// The layer with tower t on the t-th of `devices`, from the first again when they run out.
+    pub(crate) fn place(mut self, devices: &[Device]) -> Self {
+        self.towers = self.towers.into_iter().zip(devices.iter().cycle()).map(|(t, device)| t.fork(device)).collect();
+        self
     }
 }
 
@@ -148,11 +157,21 @@ impl Layer for Conv {
         Maps(made.collect())
     }
 
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        let (parts, size) = (self.towers.len(), self.spec.input.iter().product());
+        let crossing = match (self.spec.groups, towers) {
+            (1, _) => gathered(size, towers, parts),
+            (groups, 1) => size - size / groups,
+            _ => 0,
+        };
+        (parts, crossing)
+    }
+
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
         let back: Vec<_> = self
             .towers
             .iter()
-            .zip(signal.split(self.towers.len()).0)
+            .zip(signal.split_on(self.devices()).0)
             .map(|(tower, s)| adjoint(rectify(self.activation, s), tower.weight.val(), self.window, self.spec.input))
             .collect();
         if self.spec.groups > 1 {

@@ -1,10 +1,10 @@
-use super::{WeightInit, activate, misfit, per_map, rectify, through, tower_name};
+use super::{WeightInit, activate, gathered, misfit, per_map, rectify, through, tower_name};
 use crate::activation::Activation;
-use crate::draw::{Draw, Init};
+use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// A fully connected layer: every unit reads all that comes in.
 #[derive(Clone, Debug)]
@@ -76,6 +76,14 @@ impl LayerConfig for LinearConfig {
     }
 }
 
+impl Linear {
+    /// The layer with tower t on the t-th of `devices`, from the first again when they run out.
+    pub(crate) fn place(mut self, devices: &[Device]) -> Self {
+        self.towers = self.towers.into_iter().zip(devices.iter().cycle()).map(|(t, device)| t.fork(device)).collect();
+        self
+    }
+}
+
 impl Layer for Linear {
     fn spec(&self) -> &Spec {
         &self.spec
@@ -91,10 +99,16 @@ impl Layer for Linear {
         Maps(made.collect())
     }
 
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        let parts = self.towers.len();
+        (parts, gathered(self.spec.input.iter().product(), towers, parts))
+    }
+
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
         let [c, h, w] = self.spec.input;
+        let devices = self.towers.iter().map(|tower| tower.weight.lazy_device());
         let device = self.towers[0].weight.lazy_device();
-        let back = self.towers.iter().zip(signal.split(self.towers.len()).0).map(|(tower, s)| {
+        let back = self.towers.iter().zip(signal.split_on(devices).0).map(|(tower, s)| {
             let s = rectify(self.activation, s).flatten::<2>(1, 3);
             s.matmul(tower.weight.val()).to_device(&device)
         });

@@ -99,6 +99,12 @@ fn spread(x: Tensor<4>, k: usize, height: usize, width: usize) -> Tensor<4> {
     x.pad((0, width - w * k, 0, height - h * k), 0.0)
 }
 
+/// How many numbers of an image's maps of `size` numbers, shared out to `towers` towers, cross to another tower when
+/// `parts` towers each read all of them.
+fn gathered(size: usize, towers: usize, parts: usize) -> usize {
+    (0..parts).map(|part| if part < towers { size - size / towers } else { size }).sum()
+}
+
 /// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over.
 fn windows(size: usize, padding: usize, kernel: usize, stride: usize, ceil: bool) -> Option<usize> {
     let span = (size + padding).checked_sub(kernel)?;
