@@ -246,7 +246,8 @@ fn dropout_silences_half_and_doubles_the_rest_in_training_only() {
 fn activations_and_their_slopes_are_the_formulas() {
     let device = flex();
     let x: Vec<f32> = (-20..=20).map(|i| i as f32 * 0.2 + 0.05).collect();
-    let formulas: [(Activation, fn(f64) -> f64); 4] = [
+    type Formula = fn(f64) -> f64;
+    let formulas: [(Activation, Formula); 4] = [
         (Activation::ScaledTanh, |x| 1.7159 * (2.0 / 3.0 * x).tanh()), // LeCun 1998, appendix A
         (Activation::Tanh, f64::tanh),
         (Activation::Sigmoid, |x| 1.0 / (1.0 + (-x).exp())),
@@ -262,4 +263,31 @@ fn activations_and_their_slopes_are_the_formulas() {
     }
     let one = Activation::ScaledTanh.forward(Tensor::<1>::from_data([1f32, -1.0], &device));
     Tolerance { relative: 1e-4, absolute: 0.0 }.check("f(1) and f(-1)", &values(one), &[1.0, -1.0]);
+}
+
+#[test]
+fn layers_that_do_not_fit_say_so() {
+    let message = |config: &dyn LayerConfig, input| {
+        config.init(input, &Draw { seed: 5, layer: "L".into(), device: flex() }).unwrap_err().to_string()
+    };
+    let conv = ConvConfig::new(4, 3);
+    let pool = MaxPoolConfig { kernel: 3, stride: 2, ceil: true };
+    assert_eq!(message(&conv, [1, 2, 5]), "L: a 3x3/1 kernel doesn't fit a 2x5 map");
+    assert_eq!(
+        message(&ConvConfig { stride: 0, ..conv.clone() }, [1, 5, 5]),
+        "L: a 3x3/0 kernel doesn't fit a 5x5 map"
+    );
+    assert_eq!(message(&ConvConfig::new(4, 0), [1, 5, 5]), "L: a 0x0/1 kernel doesn't fit a 5x5 map");
+    let thirds = ConvConfig { towers: 3, ..conv };
+    assert_eq!(message(&thirds, [1, 5, 5]), "L: 1 -> 4 maps don't divide into 3 towers");
+    let thirds = LinearConfig { towers: 3, ..LinearConfig::new(4) };
+    assert_eq!(message(&thirds, [1, 5, 5]), "L: 4 units don't divide into 3 towers");
+    assert_eq!(message(&pool, [1, 2, 5]), "L: a 3x3/2 window doesn't fit a 2x5 map");
+    assert_eq!(message(&MaxPoolConfig { stride: 0, ..pool }, [1, 5, 5]), "L: a 3x3/0 window doesn't fit a 5x5 map");
+    assert_eq!(message(&AvgPoolConfig { kernel: Some(2) }, [1, 4, 5]), "L: 2x2 windows don't tile a 4x5 map");
+    let subsample = SubsampleConfig { kernel: 2, activation: Activation::Tanh };
+    assert_eq!(message(&subsample, [1, 5, 4]), "L: 2x2 windows don't tile a 5x4 map");
+    let lrn = LrnConfig { size: 4, k: 2.0, alpha: 1e-4, beta: 0.75, across_towers: false };
+    assert_eq!(message(&lrn, [8, 1, 1]), "L: a window of 4 maps has no middle");
+    assert_eq!(message(&RbfConfig { out: 10 }, [85, 1, 1]), "L: the codes have 84 pixels, 85 units come in");
 }

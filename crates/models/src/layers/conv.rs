@@ -81,7 +81,7 @@ impl LayerConfig for ConvConfig {
         let (Some(oh), Some(ow)) =
             (windows(height, top + bottom, k, self.stride, false), windows(width, left + right, k, self.stride, false))
         else {
-            return Err(misfit(draw, format!("a {k}x{k} kernel doesn't fit a {height}x{width} map")));
+            return Err(misfit(draw, format!("a {k}x{k}/{} kernel doesn't fit a {height}x{width} map", self.stride)));
         };
         let (seen, made) = (channels / groups, self.out / towers);
         let fan_in = k * k * seen;

@@ -34,7 +34,7 @@ impl LayerConfig for MaxPoolConfig {
         let (Some(oh), Some(ow)) = (side(h), side(w)) else {
             return Err(misfit(
                 draw,
-                format!("a {0}x{0} window doesn't fit a {h}x{w} map", self.kernel),
+                format!("a {0}x{0}/{1} window doesn't fit a {h}x{w} map", self.kernel, self.stride),
             ));
         };
         let spec = Spec {

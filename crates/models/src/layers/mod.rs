@@ -105,8 +105,12 @@ fn gathered(size: usize, towers: usize, parts: usize) -> usize {
     (0..parts).map(|part| if part < towers { size - size / towers } else { size }).sum()
 }
 
-/// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over.
+/// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over. `None`
+/// if no window fits, or none ever moves on.
 fn windows(size: usize, padding: usize, kernel: usize, stride: usize, ceil: bool) -> Option<usize> {
+    if kernel == 0 || stride == 0 {
+        return None;
+    }
     let span = (size + padding).checked_sub(kernel)?;
     Some(if ceil { span.div_ceil(stride) } else { span / stride } + 1)
 }
