@@ -178,6 +178,7 @@ pub trait LayerConfig: Debug {
 /// Every kind of layer.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // each variant is the layer of that name
+#[allow(clippy::large_enum_variant)] // a network has a dozen of them, on the heap already
 pub enum Op {
     Activate(Activate),
     AvgPool(AvgPool),

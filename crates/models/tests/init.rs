@@ -127,7 +127,8 @@ fn zfnet_starts_as_the_paper_says() {
 
 #[test]
 fn nin_starts_as_the_authors_files_say() {
-    let spreads: [(&str, fn(&str) -> f64); 4] = [
+    type Deviation = fn(&str) -> f64;
+    let spreads: [(&str, Deviation); 4] = [
         ("nin-cifar10", |_| 0.05),
         ("nin-mnist", |_| 0.05),
         ("nin-cifar100", |layer| match layer {

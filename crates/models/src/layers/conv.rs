@@ -74,7 +74,7 @@ impl LayerConfig for ConvConfig {
         let [channels, height, width] = input;
         let (k, towers) = (self.kernel, self.towers);
         let groups = if self.grouped { towers } else { 1 };
-        if towers == 0 || self.out % towers != 0 || channels % groups != 0 {
+        if towers == 0 || !self.out.is_multiple_of(towers) || !channels.is_multiple_of(groups) {
             return Err(misfit(draw, format!("{channels} -> {} maps don't divide into {towers} towers", self.out)));
         }
         let [top, left, bottom, right] = self.padding;

@@ -51,7 +51,7 @@ impl LayerConfig for LinearConfig {
     fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
         let [c, h, w] = input;
         let (fan_in, towers) = (c * h * w, self.towers);
-        if towers == 0 || self.out % towers != 0 {
+        if towers == 0 || !self.out.is_multiple_of(towers) {
             return Err(misfit(draw, format!("{} units don't divide into {towers} towers", self.out)));
         }
         let made = self.out / towers;

@@ -35,7 +35,7 @@ pub struct Lrn {
 
 impl LayerConfig for LrnConfig {
     fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
-        if self.size % 2 == 0 {
+        if self.size.is_multiple_of(2) {
             return Err(misfit(draw, format!("a window of {} maps has no middle", self.size)));
         }
         Ok(Op::Lrn(Lrn { config: *self, spec: Spec::pointwise("lrn", input) }))
