@@ -1,4 +1,4 @@
-use super::{activate, misfit, per_map, rectify, spread, through};
+use super::{activate, gathered, misfit, per_map, rectify, spread, through};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
@@ -72,9 +72,13 @@ impl Layer for Subsample {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        let mean = avg_pool2d(x.join(), AvgPoolOptions::new([self.kernel; 2]));
+        let mean = avg_pool2d(x.join_on(&self.bias.lazy_device()), AvgPoolOptions::new([self.kernel; 2]));
         let bias = self.bias.val().reshape([1, self.spec.input[0], 1, 1]);
         Maps::one(activate(Some(self.activation), mean * self.gain() + bias))
+    }
+
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
