@@ -98,8 +98,7 @@ fn prepare(path: &Path, spec: &models::InputSpec) -> Result<(Vec<f32>, String)> 
     } else {
         let rgb = image.to_rgb8();
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let planes: Vec<u8> =
-            (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
+        let planes: Vec<u8> = (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
         data::prepare_into(spec, data::ImageRef { channels: 3, height, width, pixels: &planes }, &mut values)?;
         String::new()
     };
