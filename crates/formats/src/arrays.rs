@@ -38,7 +38,7 @@ impl Array {
     pub fn reverse_channels(&mut self) {
         if let [_, channels, h, w] = self.shape[..] {
             let map = h * w;
-            for filter in self.values.chunks_exact_mut(channels * map) {
+            for filter in self.values.chunks_exact_mut((channels * map).max(1)) {
                 for c in 0..channels / 2 {
                     let (low, high) = filter.split_at_mut((channels - 1 - c) * map);
                     low[c * map..][..map].swap_with_slice(&mut high[..map]);

@@ -18,6 +18,10 @@ mod arrays;
 mod caffe;
 mod card;
 mod error;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod hostile;
 mod onnx;
 mod pickle;
 mod protobuf;

@@ -71,6 +71,7 @@ impl<'a> Bytes<'a> {
         let from = bytes.len().saturating_sub(22 + 0xffff);
         let end = bytes[from..].windows(4).rposition(|w| w == b"PK\x05\x06").map(|i| from + i);
         let end = end.ok_or_else(|| damaged("zip archive", "cut short: it has no directory"))?;
+        self.get(end, 22)?;
         let (mut count, mut start) = (self.u16(end + 10)?, self.u32(end + 16)?);
         if let Some(locator) = end.checked_sub(20)
             && self.get(locator, 4)? == b"PK\x06\x07"

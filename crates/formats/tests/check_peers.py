@@ -1,4 +1,4 @@
-"""Holds `infer` against PyTorch, ONNX and onnxruntime: python check_peers.py PATH_TO_INFER [NETWORK ...]
+"""Holds `infer` against PyTorch, ONNX and onnxruntime: python check_peers.py PATH_TO_INFER [NETWORK ...] [files]
 
 Every network, with formula weights, goes from PyTorch into our format and out again to PyTorch and ONNX; files of the
 structure of torchvision's, the ONNX model zoo's and Caffe's go in. Logits are compared with those that torch and
@@ -139,13 +139,10 @@ def zoo_model(light, side, caffenet=False):
     sizes = {i.name.removesuffix("__SHAPE"): numpy_helper.to_array(i) for i in graph.initializer if "__SHAPE" in i.name}
     keep = [node for node in graph.node if node.op_type != "ConstantOfShape"]
     if caffenet:  # pool before LRN
-        for i, node in enumerate(keep):
-            if node.op_type == "LRN":
-                pool = keep[i + 1]
-                pool.input[0], node.input[0] = node.input[0], pool.output[0]
-                after = keep[i + 2]
-                after.input[0] = node.output[0]
-                keep[i], keep[i + 1] = pool, node
+        for i in [i for i, node in enumerate(keep) if node.op_type == "LRN"]:
+            norm, pool, after = keep[i : i + 3]
+            pool.input[0], norm.input[0], after.input[0] = norm.input[0], pool.output[0], norm.output[0]
+            keep[i], keep[i + 1] = pool, norm
     del graph.node[:]
     graph.node.extend(keep)
     rest = [i for i in graph.initializer if "__SHAPE" not in i.name]
@@ -257,14 +254,15 @@ def caffe(infer):
 
 def main():
     infer, start = sys.argv[1], time.time()
-    names = sys.argv[2:] or list(reference.NETWORKS)
+    wanted = sys.argv[2:] or [*reference.NETWORKS, "files"]
     listed = [v["model"] for v in json.loads(subprocess.run([infer, "list", "--json"], capture_output=True).stdout)]
     check("every network of the zoo is here", listed == list(reference.NETWORKS), f"{len(listed)} networks")
     with tempfile.TemporaryDirectory() as folder:
         infer = Infer(os.path.abspath(infer), Path(folder))
-        for name in names:
-            round_trip(infer, name)
-        if not sys.argv[2:]:
+        for name in wanted:
+            if name != "files":
+                round_trip(infer, name)
+        if "files" in wanted:
             torchvision_files(infer)
             onnx_zoo(infer)
             caffe(infer)

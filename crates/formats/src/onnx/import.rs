@@ -1,6 +1,7 @@
 //! A graph's weights, told by where they stand: the graph is walked from its input to its output beside the network's
 //! own steps, and every node must do what the step does.
 
+use super::attributes::{At, close};
 use super::proto::{Attribute, Model, Node};
 use crate::FormatError;
 use crate::arrays::{Array, Arrays};
@@ -334,75 +335,4 @@ impl<'a> Walk<'a> {
             None => Ok(()),
         }
     }
-}
-
-/// A node at the layer that it is matched with.
-struct At<'a> {
-    node: &'a Node<'a>,
-    /// The tensor by which the walk came to it.
-    from: &'a str,
-    network: &'a str,
-    layer: &'a str,
-}
-
-impl At<'_> {
-    fn wrong(&self, problem: impl std::fmt::Display) -> FormatError {
-        let problem = format!("{} '{}': {problem}", self.node.kind, self.node.label());
-        FormatError::Mismatch { model: self.network.into(), place: self.layer.into(), problem }
-    }
-
-    fn int(&self, name: &str, default: i64, expected: i64) -> Result<(), FormatError> {
-        let got = self.node.attributes.get(name).and_then(|a| a.int).unwrap_or(default);
-        if got == expected { Ok(()) } else { Err(self.wrong(format!("{name} is {got}, expected {expected}"))) }
-    }
-
-    fn float(&self, name: &str, default: f32, expected: f32) -> Result<(), FormatError> {
-        let got = self.node.attributes.get(name).and_then(|a| a.float).unwrap_or(default);
-        if close(got, expected) { Ok(()) } else { Err(self.wrong(format!("{name} is {got}, expected {expected}"))) }
-    }
-
-    /// Without a default, the attribute must be there or go without saying.
-    fn ints(&self, name: &str, default: Option<i64>, expected: &[usize]) -> Result<(), FormatError> {
-        let got = match (self.node.attributes.get(name), default) {
-            (Some(attribute), _) => attribute.ints.clone(),
-            (None, Some(default)) => vec![default; expected.len()],
-            (None, None) => return Ok(()),
-        };
-        let equal = got.len() == expected.len() && got.iter().zip(expected).all(|(g, e)| *g == *e as i64);
-        if equal { Ok(()) } else { Err(self.wrong(format!("{name} is {got:?}, expected {expected:?}"))) }
-    }
-
-    fn no_auto_pad(&self) -> Result<(), FormatError> {
-        match self.node.attributes.get("auto_pad").and_then(|a| a.text) {
-            None | Some(b"NOTSET") => Ok(()),
-            Some(other) => Err(self.wrong(format!("auto_pad is {}, expected pads", String::from_utf8_lossy(other)))),
-        }
-    }
-
-    /// Zeros at the end and a rounded-up size say the same of a maximum, so what is compared is the windows: their
-    /// size, step, first place, and how many there are on our maps.
-    fn pool(&self, kernel: usize, stride: usize, step: &Step<'_>, padding: bool) -> Result<(), FormatError> {
-        self.no_auto_pad()?;
-        self.ints("kernel_shape", Some(0), &[kernel; 2])?;
-        self.ints("strides", Some(1), &[stride; 2])?;
-        let pads = self.node.attributes.get("pads").map_or_else(|| vec![0; 4], |a| a.ints.clone());
-        let ([0, 0, bottom, right], true) = (&pads[..], padding || pads == [0; 4]) else {
-            return Err(self.wrong(format!("pads is {pads:?}, expected none")));
-        };
-        let ceil = self.node.attributes.get("ceil_mode").and_then(|a| a.int).unwrap_or(0) != 0;
-        for (side, (size, end)) in [(step.input[1], *bottom), (step.input[2], *right)].into_iter().enumerate() {
-            let end = usize::try_from(end).unwrap_or(usize::MAX);
-            let span = size.saturating_add(end).saturating_sub(kernel);
-            let windows = if ceil { span.div_ceil(stride) } else { span / stride } + 1;
-            if windows != step.output[side + 1] {
-                let expected = step.output[side + 1];
-                return Err(self.wrong(format!("{windows} windows over {size} units, expected {expected}")));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn close(a: f32, b: f32) -> bool {
-    (a - b).abs() <= 1e-5 * b.abs()
 }

@@ -1,5 +1,6 @@
 //! ONNX: graphs of our networks out, graphs of known shape in.
 
+mod attributes;
 mod export;
 mod import;
 mod proto;
