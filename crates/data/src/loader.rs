@@ -90,6 +90,14 @@ impl Loader {
         self.0.batches()
     }
 
+    /// The same images in the same order, in batches of another size.
+    #[must_use]
+    pub fn with_batch_size(&self, batch_size: usize) -> Self {
+        let work = &self.0;
+        let options = LoaderOptions { batch_size, ..work.options.clone() };
+        Self(Arc::new(Work { images: work.images.clone(), spec: work.spec.clone(), options }))
+    }
+
     /// Images in an epoch.
     pub fn images(&self) -> usize {
         self.0.images.len()

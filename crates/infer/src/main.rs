@@ -32,6 +32,9 @@ enum Command {
     List(commands::list::Arguments),
 }
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     infer::exit::run(|cli: Cli| -> Result<()> {
         match cli.command {

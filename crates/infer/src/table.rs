@@ -31,8 +31,9 @@ impl fmt::Display for Table {
         let widths: Vec<_> = (0..self.right.len()).map(width).collect();
         for (i, row) in self.rows.iter().enumerate() {
             let cells = row.iter().zip(&widths).zip(&self.right);
-            let line: Vec<_> =
-                cells.map(|((cell, w), right)| if *right { format!("{cell:>w$}") } else { format!("{cell:<w$}") }).collect();
+            let line: Vec<_> = cells
+                .map(|((cell, w), right)| if *right { format!("{cell:>w$}") } else { format!("{cell:<w$}") })
+                .collect();
             writeln!(f, "{}", line.join("  ").trim_end())?;
             if i == 0 {
                 writeln!(f, "{}", widths.iter().map(|w| "─".repeat(*w)).collect::<Vec<_>>().join("  "))?;

@@ -41,7 +41,10 @@ impl Activation {
     /// f(x), element by element.
     pub fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::ScaledTanh => activation::tanh(x.mul_scalar(SLOPE)).mul_scalar(AMPLITUDE),
+            // tanh(z) = 2 sigmoid(2z) - 1: the CPU backends' tanh takes three times as long as their sigmoid.
+            Self::ScaledTanh => {
+                activation::sigmoid(x.mul_scalar(2.0 * SLOPE)).mul_scalar(2.0 * AMPLITUDE).sub_scalar(AMPLITUDE)
+            }
             Self::Tanh => activation::tanh(x),
             Self::Sigmoid => activation::sigmoid(x),
             Self::Relu => activation::relu(x),

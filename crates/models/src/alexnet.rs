@@ -2,9 +2,7 @@
 
 use crate::activation::Activation;
 use crate::input::{Framing, InputSpec, Normalise};
-use crate::layers::{
-    ActivateConfig, ConvConfig, DropoutConfig, LinearConfig, LrnConfig, MaxPoolConfig, WeightInit,
-};
+use crate::layers::{ActivateConfig, ConvConfig, DropoutConfig, LinearConfig, LrnConfig, MaxPoolConfig, WeightInit};
 use crate::network::Definition;
 use crate::zoo::{Model, Variant};
 use alloc::vec;
@@ -96,8 +94,7 @@ struct Recipe {
 }
 
 const PAPER: Recipe = Recipe { towers: 2, order: Order::ReluLrnPool, lrn: LRN, side: 224, bias: 1.0, fc: 0.01 };
-const CAFFENET: Recipe =
-    Recipe { order: Order::ReluPoolLrn, lrn: CAFFE_LRN, side: 227, fc: 0.005, ..PAPER };
+const CAFFENET: Recipe = Recipe { order: Order::ReluPoolLrn, lrn: CAFFE_LRN, side: 227, fc: 0.005, ..PAPER };
 const BVLC: Recipe = Recipe { lrn: CAFFE_LRN, side: 227, bias: 0.1, fc: 0.005, ..PAPER };
 const CHAPTER: Recipe = Recipe { order: Order::PoolLrnRelu, ..PAPER };
 const SINGLE: Recipe = Recipe { towers: 1, ..PAPER };

@@ -14,7 +14,10 @@ pub enum DeviceError {
         name: String,
     },
     /// The backend exists, but not in this program.
-    #[error("device '{name}' is not linked into this program; linked here: {}. Build with --features {feature}", linked())]
+    #[error(
+        "device '{name}' is not linked into this program; linked here: {}. Build with --features {feature}",
+        linked()
+    )]
     NotLinked {
         /// The name asked for.
         name: String,

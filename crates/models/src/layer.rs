@@ -1,9 +1,7 @@
 //! What a layer is, and the maps that flow between layers.
 
 use crate::draw::Draw;
-use crate::layers::{
-    Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, Rbf, Subsample, TableConv,
-};
+use crate::layers::{Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, Rbf, Subsample, TableConv};
 use alloc::{string::String, vec, vec::Vec};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -139,6 +137,22 @@ pub trait Layer: Debug {
     /// The way back in a deconvnet (Zeiler & Fergus 2013, 2.1): a signal on this layer's output to one on its input.
     /// No biases take part.
     fn project(&self, signal: Maps, seen: &Seen) -> Maps;
+
+    /// The way back of second derivatives (LeCun 1998, appendix C): from those at the output, `h`, where `y` came out
+    /// for `x`. `None` for a layer that LeNet-5 doesn't have.
+    fn curvature(&self, x: Tensor<4>, y: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let _ = (x, y, h);
+        None
+    }
+}
+
+/// Diagonal second derivatives of a loss, in the Gauss-Newton approximation: never negative.
+#[derive(Clone, Debug)]
+pub struct Curvature {
+    /// By each of a layer's inputs, `[N, C, H, W]`.
+    pub input: Tensor<4>,
+    /// By each of its weights, flattened, under the weight's name in the layer; summed over the images.
+    pub weights: Vec<(&'static str, Tensor<1>)>,
 }
 
 /// A layer before it has weights: a line of a network's definition.

@@ -2,9 +2,7 @@
 
 use crate::activation::Activation;
 use crate::input::InputSpec;
-use crate::layers::{
-    AvgPoolConfig, ConvConfig, LinearConfig, RbfConfig, SubsampleConfig, TableConvConfig,
-};
+use crate::layers::{AvgPoolConfig, ConvConfig, LinearConfig, RbfConfig, SubsampleConfig, TableConvConfig};
 use crate::network::Definition;
 use crate::zoo::{Model, Variant};
 

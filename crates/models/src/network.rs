@@ -5,7 +5,8 @@ use crate::draw::Draw;
 use crate::input::InputSpec;
 use crate::layer::{LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
 use crate::zoo::Model;
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::collections::BTreeMap;
+use alloc::{boxed::Box, format, string::String, vec::Vec};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -96,6 +97,20 @@ impl Trace {
     }
 }
 
+/// Second derivatives that can't be had.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CurvatureError {
+    /// The images don't fit.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A layer that doesn't know its own.
+    #[error("layer {name} has no second derivatives: they are there for LeNet-5 only")]
+    Layer {
+        /// The layer's name.
+        name: String,
+    },
+}
+
 /// A layer that isn't there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no layer is called '{name}'; there are {known}")]
@@ -179,6 +194,35 @@ impl Network {
         Ok(image.join())
     }
 
+    /// The diagonal of the Hessian by each weight, in the Gauss-Newton approximation, as a mean over `images`
+    /// `[N, C, H, W]` (LeCun 1998, appendix C): flattened, under the weight's name. `output` says what it is by each
+    /// logit, given the logits `[N, classes]`.
+    ///
+    /// # Errors
+    /// If the images have another size than the network's, or the network has a layer that LeNet-5 doesn't.
+    pub fn curvature(
+        &self,
+        images: Tensor<4>,
+        output: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Result<BTreeMap<String, Tensor<1>>, CurvatureError> {
+        let (logits, trace) = self.forward_traced(images.clone())?;
+        let n = images.dims()[0];
+        let mut h = output(logits).reshape([n as i32, -1, 1, 1]);
+        let mut diagonal = BTreeMap::new();
+        for (i, slot) in self.slots.iter().enumerate().rev() {
+            let out = |i: usize| trace.layers[i].1.output.clone().join();
+            let x = if i == 0 { images.clone() } else { out(i - 1) };
+            let layer = slot.op.layer();
+            let curvature =
+                layer.curvature(x, out(i), h).ok_or_else(|| CurvatureError::Layer { name: slot.name.clone() })?;
+            h = curvature.input;
+            for (weight, sum) in curvature.weights {
+                diagonal.insert(format!("{}.{weight}", slot.name), sum.div_scalar(n as f32));
+            }
+        }
+        Ok(diagonal)
+    }
+
     /// The layers in order, with shapes, parameters, work and receptive fields.
     pub fn summary(&self) -> Vec<Row> {
         let (mut receptive_field, mut jump) = (1, 1);
@@ -202,6 +246,11 @@ impl Network {
     /// Multiply-accumulates for one image.
     pub fn macs(&self) -> usize {
         self.slots.iter().map(|slot| slot.op.layer().spec().macs).sum()
+    }
+
+    /// Whether a forward pass draws random numbers while training: whether there is dropout.
+    pub fn is_random(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.op, Op::Dropout(_)))
     }
 
     /// Classes that it tells apart.

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 pub mod cli;
+mod gradients;
 mod loss;
 mod plot;
 mod recipe;

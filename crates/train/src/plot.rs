@@ -69,8 +69,7 @@ fn panel<'a>(
     Ok(())
 }
 
-type LogChart<'a, 'b> =
-    ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
+type LogChart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
 
 fn mesh(chart: &mut LogChart<'_, '_>, last: f64) -> Result<()> {
     let label = |y: &f64| if *y >= 10.0 { format!("{y:.0}") } else { format!("{}", (y * 1e4).round() / 1e4) };

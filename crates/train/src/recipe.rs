@@ -252,7 +252,10 @@ impl Recipe {
         let rates: &[f64] = match &self.schedule {
             Schedule::Constant { rate } => &[*rate],
             Schedule::Cosine { rate, warmup } => {
-                ensure!((0.0..self.training.epochs as f64).contains(warmup), "schedule.warmup must end before training");
+                ensure!(
+                    (0.0..self.training.epochs as f64).contains(warmup),
+                    "schedule.warmup must end before training"
+                );
                 &[*rate]
             }
             Schedule::Passes { rates } => rates,

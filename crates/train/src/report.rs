@@ -102,6 +102,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        assert_eq!((duration(6.6), duration(187.0), duration(3700.0)), ("7 s".into(), "3 min 07 s".into(), "1 h 01 min".into()));
+        assert_eq!(
+            (duration(6.6), duration(187.0), duration(3700.0)),
+            ("7 s".into(), "3 min 07 s".into(), "1 h 01 min".into())
+        );
     }
 }

@@ -64,8 +64,9 @@ impl RunDir {
     /// If it isn't one.
     pub fn open(dir: &Path) -> Result<(Self, RunFile)> {
         let path = dir.join("run.toml");
-        let text = fs::read_to_string(&path)
-            .with_context(|| format!("--resume {}: is not a run's directory, {} can't be read", dir.display(), path.display()))?;
+        let text = fs::read_to_string(&path).with_context(|| {
+            format!("--resume {}: is not a run's directory, {} can't be read", dir.display(), path.display())
+        })?;
         let run = toml::from_str(&text).with_context(|| path.display().to_string())?;
         Ok((Self(dir.to_path_buf()), run))
     }

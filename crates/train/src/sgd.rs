@@ -1,7 +1,8 @@
 //! Stochastic gradient descent.
 
+use crate::gradients::Gradient;
 use burn::module::Param;
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{Device, Tensor};
 use models::weights::Tensors;
 use models::{Network, ParamMapper};
 use std::collections::BTreeMap;
@@ -25,15 +26,15 @@ impl Sgd {
         Self { momentum, decay, velocity: BTreeMap::new(), factor: BTreeMap::new() }
     }
 
-    /// The network after one step of size `rate` down `grads`. A weight without a gradient stays.
+    /// The network after one step of size `rate` down `gradient`. A weight without a gradient stays.
     #[must_use]
-    pub fn step(&mut self, network: Network, grads: &Gradients, rate: f64) -> Network {
-        network.map_params(&mut Step { sgd: self, grads, rate })
+    pub fn step(&mut self, network: Network, gradient: &Gradient, rate: f64) -> Network {
+        network.map_params(&mut Step { sgd: self, gradient, rate })
     }
 
-    /// Gives each weight a factor on the rate.
-    pub fn set_factors(&mut self, factors: &Tensors, device: &Device) {
-        self.factor = flat(factors, device);
+    /// Gives each weight a factor on the rate, flattened, by the weight's name.
+    pub fn set_factors(&mut self, factors: BTreeMap<String, Tensor<1>>) {
+        self.factor = factors;
     }
 
     /// What it remembers, for a checkpoint: velocities under `velocity.`, factors under `factor.`.
@@ -66,17 +67,17 @@ fn flat(tensors: &Tensors, device: &Device) -> BTreeMap<String, Tensor<1>> {
 
 struct Step<'a> {
     sgd: &'a mut Sgd,
-    grads: &'a Gradients,
+    gradient: &'a Gradient,
     rate: f64,
 }
 
 impl ParamMapper for Step<'_> {
     fn map<const D: usize>(&mut self, name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(gradient) = param.val().grad(self.grads) else { return param };
+        let Some(gradient) = self.gradient.get(name) else { return param };
         let id = param.id;
         let weight = param.into_value().inner();
         let shape = weight.shape();
-        let mut velocity = gradient.reshape([-1]);
+        let mut velocity = gradient.clone();
         if self.sgd.decay > 0.0 && D > 1 {
             velocity = velocity + weight.clone().reshape([-1]).mul_scalar(self.sgd.decay);
         }

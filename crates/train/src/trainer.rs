@@ -2,14 +2,15 @@
 
 use crate::checkpoint::{self, Epoch, Progress};
 use crate::cli::Cli;
+use crate::gradients::gradient;
 use crate::plot;
-use crate::recipe::{Order, Recipe};
+use crate::recipe::{Order, Recipe, SecondOrder};
 use crate::report::{Report, duration};
 use crate::run_dir::{RunDir, RunFile};
 use crate::sgd::Sgd;
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, activation};
 use data::{Batch, Dataset, Images, Loader, LoaderOptions};
 use infer::exit::Interrupted;
 use infer::{evaluate, thousands, to_tensor};
@@ -140,8 +141,19 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     let seconds_before = progress.seconds;
     let now = Instant::now();
     let mut trainer = Trainer {
-        recipe, run, device, report, network, sgd, progress, loader, validation, card,
-        seconds_before, started: now, saved: now,
+        recipe,
+        run,
+        device,
+        report,
+        network,
+        sgd,
+        progress,
+        loader,
+        validation,
+        card,
+        seconds_before,
+        started: now,
+        saved: now,
     };
     trainer.run(stop)?;
     trainer.test(Arc::new(test), &dataset_name, &device_name)
@@ -187,28 +199,22 @@ impl Trainer {
     }
 
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<()> {
-        let training = self.device.clone().autodiff();
         let n = batch.labels.len();
         // Dropout draws from the device's own generator: seeded for each step, it doesn't depend on what came before.
         self.device.seed(step_seed(self.recipe.seed, self.progress.epoch, self.progress.step));
-        let labels: Vec<i64> = batch.labels.iter().map(|l| i64::from(*l)).collect();
-        let labels = Tensor::from_data(TensorData::new(labels, [n]), &training);
-        let logits = self.network.forward(to_tensor(batch, &training))?;
-        let loss = self.recipe.training.loss.forward(logits, labels);
-        let value = f64::from(loss.clone().into_scalar::<f32>());
+        let (loss, gradient) = gradient(&self.network, batch, self.recipe.training.loss, &self.device)?;
         ensure!(
-            value.is_finite(),
-            "the loss is {value} at step {} of epoch {}: the learning rate is too high for this network. \
+            loss.is_finite(),
+            "the loss is {loss} at step {} of epoch {}: the learning rate is too high for this network. \
              What was saved before stays in {}",
             self.progress.step + 1,
             self.progress.epoch + 1,
             self.run.path().display()
         );
-        let grads = loss.backward();
-        self.network = self.sgd.step(self.network.clone(), &grads, rate);
+        self.network = self.sgd.step(self.network.clone(), &gradient, rate);
         let p = &mut self.progress;
         p.step += 1;
-        p.loss_sum += value * n as f64;
+        p.loss_sum += loss * n as f64;
         p.images += n;
         p.total_images += n;
         let per_epoch = self.loader.images();
@@ -217,7 +223,18 @@ impl Trainer {
         Ok(())
     }
 
+    /// Before a pass, each weight's own step size (LeCun 1998, appendix C): 1 / (mu + h), h estimated on the first
+    /// images of the training set's constant order.
     fn second_order(&mut self) -> Result<()> {
+        let Some(SecondOrder { mu, samples }) = self.recipe.optimizer.second_order else { return Ok(()) };
+        let Some(batch) = self.loader.with_batch_size(samples).epoch(0, 0).next() else { return Ok(()) };
+        let smooth = |logits: Tensor<2>| {
+            let p = activation::softmax(logits, 1);
+            p.clone() - p.square()
+        };
+        let diagonal = self.network.valid().curvature(to_tensor(&batch?, &self.device), smooth)?;
+        let factors = diagonal.into_iter().map(|(name, h)| (name, h.add_scalar(mu).recip()));
+        self.sgd.set_factors(factors.collect());
         Ok(())
     }
 

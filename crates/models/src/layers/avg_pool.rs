@@ -1,8 +1,9 @@
 use super::{misfit, spread};
 use crate::draw::Draw;
-use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
-use alloc::format;
+use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, vec::Vec};
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::AvgPoolOptions;
 
@@ -51,5 +52,11 @@ impl Layer for AvgPool {
         let [_, h, w] = self.spec.input;
         let share = 1.0 / (self.kernel * self.kernel) as f32;
         signal.each(|s| spread(s.mul_scalar(share), self.kernel, h, w))
+    }
+
+    fn curvature(&self, _: Tensor<4>, _: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let [_, height, width] = self.spec.input;
+        let share = 1.0 / (self.kernel * self.kernel) as f32;
+        Some(Curvature { input: spread(h.mul_scalar(share * share), self.kernel, height, width), weights: Vec::new() })
     }
 }

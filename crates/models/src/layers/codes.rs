@@ -128,8 +128,8 @@ mod tests {
             seven.chunks(7).map(|row| row.iter().map(|v| if *v > 0.0 { '#' } else { '.' }).collect()).collect();
         // LeCun 1998, fig. 3.
         let drawn = [
-            "#######", ".....##", ".....##", "....##.", "...##..", "...##..", "..##...", "..##...", "..##...", "..##...",
-            ".......", ".......",
+            "#######", ".....##", ".....##", "....##.", "...##..", "...##..", "..##...", "..##...", "..##...",
+            "..##...", ".......", ".......",
         ];
         assert_eq!(rows, drawn);
     }
@@ -141,8 +141,7 @@ mod tests {
             let (a, b) = (code(a).unwrap(), code(b).unwrap());
             a.iter().zip(&b).filter(|(x, y)| x != y).count()
         };
-        let all: Vec<usize> =
-            (b'0'..=b'9').flat_map(|a| (a + 1..=b'9').map(move |b| apart(a, b))).collect();
+        let all: Vec<usize> = (b'0'..=b'9').flat_map(|a| (a + 1..=b'9').map(move |b| apart(a, b))).collect();
         assert_eq!((all.iter().min(), all.iter().max()), (Some(&12), Some(&50)));
         assert_eq!(apart(b'6', b'8'), 12);
     }

@@ -1,11 +1,11 @@
-use super::{WeightInit, activate, misfit, rectify, windows};
+use super::{WeightInit, activate, misfit, per_map, rectify, through, windows};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
-use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
-use alloc::{format, string::String, vec::Vec};
+use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::module::{conv2d, conv_transpose2d};
+use burn::tensor::module::{conv_transpose2d, conv2d, conv2d_weight_backward};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 
 /// A convolution with bias and, if any, its activation.
@@ -78,10 +78,9 @@ impl LayerConfig for ConvConfig {
             return Err(misfit(draw, format!("{channels} -> {} maps don't divide into {towers} towers", self.out)));
         }
         let [top, left, bottom, right] = self.padding;
-        let (Some(oh), Some(ow)) = (
-            windows(height, top + bottom, k, self.stride, false),
-            windows(width, left + right, k, self.stride, false),
-        ) else {
+        let (Some(oh), Some(ow)) =
+            (windows(height, top + bottom, k, self.stride, false), windows(width, left + right, k, self.stride, false))
+        else {
             return Err(misfit(draw, format!("a {k}x{k} kernel doesn't fit a {height}x{width} map")));
         };
         let (seen, made) = (channels / groups, self.out / towers);
@@ -161,6 +160,17 @@ impl Layer for Conv {
         }
         let device = back[0].device();
         Maps::one(back.into_iter().map(|x| x.to_device(&device)).reduce(|a, b| a + b).expect("a tower"))
+    }
+
+    fn curvature(&self, x: Tensor<4>, y: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let [tower] = &self.towers[..] else { return None };
+        let h = through(self.activation, y, h);
+        let squares = tower.weight.val().square();
+        let weight = conv2d_weight_backward(x.square(), squares.clone(), h.clone(), self.options());
+        Some(Curvature {
+            input: adjoint(h.clone(), squares, self.window, self.spec.input),
+            weights: vec![("weight", weight.reshape([-1])), ("bias", per_map(h))],
+        })
     }
 }
 

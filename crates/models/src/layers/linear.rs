@@ -1,8 +1,8 @@
-use super::{WeightInit, activate, misfit, rectify, tower_name};
+use super::{WeightInit, activate, misfit, per_map, rectify, through, tower_name};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
-use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
-use alloc::{format, string::String, vec::Vec};
+use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -101,5 +101,16 @@ impl Layer for Linear {
         let back = back.reduce(|a, b| a + b).expect("a tower");
         let n = back.dims()[0];
         Maps::one(back.reshape([n, c, h, w]))
+    }
+
+    fn curvature(&self, x: Tensor<4>, y: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let [tower] = &self.towers[..] else { return None };
+        let shape = x.dims();
+        let h = through(self.activation, y, h);
+        let (flat, x) = (h.clone().flatten::<2>(1, 3), x.square().flatten::<2>(1, 3));
+        Some(Curvature {
+            input: flat.clone().matmul(tower.weight.val().square()).reshape(shape),
+            weights: vec![("weight", flat.transpose().matmul(x).reshape([-1])), ("bias", per_map(h))],
+        })
     }
 }

@@ -50,7 +50,9 @@ impl MaxPool {
     }
 
     fn options(&self) -> MaxPoolOptions<2> {
-        MaxPoolOptions::new([self.config.kernel; 2]).with_stride([self.config.stride; 2]).with_ceil_mode(self.config.ceil)
+        MaxPoolOptions::new([self.config.kernel; 2])
+            .with_stride([self.config.stride; 2])
+            .with_ceil_mode(self.config.ceil)
     }
 }
 

@@ -69,6 +69,21 @@ fn rectify(activation: Option<Activation>, signal: Tensor<4>) -> Tensor<4> {
     }
 }
 
+/// Second derivatives carried from an activation's output `y` back to its input: times f'(x)^2, the term with f'' left
+/// out (LeCun 1998, appendix C).
+fn through(activation: Option<Activation>, y: Tensor<4>, h: Tensor<4>) -> Tensor<4> {
+    match activation {
+        Some(activation) => h * activation.slope(y).square(),
+        None => h,
+    }
+}
+
+/// Sums over images and positions, `[C]`.
+fn per_map(x: Tensor<4>) -> Tensor<1> {
+    let channels = x.dims()[1];
+    x.sum_dim(0).sum_dim(2).sum_dim(3).reshape([channels])
+}
+
 /// Each value of `[N, C, H, W]` laid over its own `k`x`k` block of `[N, C, height, width]`; what no block covers is 0.
 fn spread(x: Tensor<4>, k: usize, height: usize, width: usize) -> Tensor<4> {
     let [n, c, h, w] = x.dims();

@@ -1,8 +1,8 @@
-use super::{activate, misfit, rectify, spread};
+use super::{activate, misfit, per_map, rectify, spread, through};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
-use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
-use alloc::format;
+use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use alloc::{format, vec};
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
@@ -81,5 +81,18 @@ impl Layer for Subsample {
         let signal = rectify(Some(self.activation), signal.join());
         let coefficient = self.coefficient.val().reshape([1, c, 1, 1]);
         Maps::one(spread(signal * coefficient, self.kernel, h, w))
+    }
+
+    /// The coefficient's input is the sum over the window, so it is the sum that is squared.
+    fn curvature(&self, x: Tensor<4>, y: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let [c, height, width] = self.spec.input;
+        let h = through(Some(self.activation), y, h);
+        let area = (self.kernel * self.kernel) as f32;
+        let sum = avg_pool2d(x, AvgPoolOptions::new([self.kernel; 2])).mul_scalar(area);
+        let squares = self.coefficient.val().square().reshape([1, c, 1, 1]);
+        Some(Curvature {
+            input: spread(h.clone() * squares, self.kernel, height, width),
+            weights: vec![("coefficient", per_map(h.clone() * sum.square())), ("bias", per_map(h))],
+        })
     }
 }

@@ -1,13 +1,13 @@
 use super::conv::adjoint;
-use super::{WeightInit, activate, misfit, rectify, windows};
+use super::{WeightInit, activate, misfit, per_map, rectify, through, windows};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
-use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
+use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::module::conv2d;
+use burn::tensor::module::{conv2d, conv2d_weight_backward};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 /// A convolution in which each map that goes out sees only the maps that a table lists (LeCun 1998, table I).
 #[derive(Clone, Debug)]
@@ -139,9 +139,8 @@ impl LayerConfig for TableConvConfig {
         };
         let fan_in = |seen: &Vec<usize>| seen.len() * k * k;
         let narrowest = self.table.iter().map(fan_in).min().expect("the table has rows");
-        let scales: Vec<f32> = (self.table.iter())
-            .flat_map(|seen| vec![narrowest as f32 / fan_in(seen) as f32; seen.len()])
-            .collect();
+        let scales: Vec<f32> =
+            (self.table.iter()).flat_map(|seen| vec![narrowest as f32 / fan_in(seen) as f32; seen.len()]).collect();
         let kernels = draw.scaled("kernels", [connections, k, k], WeightInit::LeCun.with_fan_in(narrowest), scales);
         Ok(Op::TableConv(TableConv {
             kernels,
@@ -186,5 +185,22 @@ impl Layer for TableConv {
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
         let signal = rectify(self.activation, signal.join());
         Maps::one(adjoint(signal, self.dense(), self.window, self.spec.input))
+    }
+
+    fn curvature(&self, x: Tensor<4>, y: Tensor<4>, h: Tensor<4>) -> Option<Curvature> {
+        let h = through(self.activation, y, h);
+        let squares = self.dense().square();
+        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+        let dense = conv2d_weight_backward(x.square(), squares.clone(), h.clone(), options);
+        let ([out, maps, k, _], connections) = (dense.dims(), self.kernels.lazy_shape()[0]);
+        // Every connection is met once, so adding to zeros is gathering; what has no connection goes to the last row.
+        let place = self.place.clone().to_device(&dense.device());
+        let kernels = Tensor::<2>::zeros([connections + 1, k * k], &dense.device())
+            .select_assign(0, place, dense.reshape([out * maps, k * k]), IndexingUpdateOp::Add)
+            .narrow(0, 0, connections);
+        Some(Curvature {
+            input: adjoint(h.clone(), squares, self.window, self.spec.input),
+            weights: vec![("kernels", kernels.reshape([-1])), ("bias", per_map(h))],
+        })
     }
 }
