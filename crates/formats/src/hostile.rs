@@ -129,7 +129,7 @@ fn mutated(len: usize) -> impl Strategy<Value = (Vec<(usize, u8)>, usize)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn damage_of_any_kind(which in 0..4usize, (changes, cut) in mutated(240_000)) {

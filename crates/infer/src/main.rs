@@ -24,6 +24,8 @@ enum Command {
     Convert(commands::convert::Arguments),
     /// Write a network with its weights for PyTorch or ONNX.
     Export(commands::export::Arguments),
+    /// Download weights that others trained.
+    Fetch(commands::fetch::Arguments),
     /// Print raw logits for tensors, for comparing with other frameworks.
     Logits(commands::logits::Arguments),
     /// Show a network layer by layer.
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Command::Eval(arguments) => commands::eval::run(&arguments),
             Command::Convert(arguments) => commands::convert::run(&arguments),
             Command::Export(arguments) => commands::export::run(&arguments),
+            Command::Fetch(arguments) => commands::fetch::run(&arguments),
             Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),

@@ -4,6 +4,7 @@ pub mod classify;
 pub mod convert;
 pub mod eval;
 pub mod export;
+pub mod fetch;
 pub mod list;
 pub mod logits;
 pub mod summary;
@@ -19,7 +20,7 @@ pub struct Choice {
     /// Network, as `infer list` names it [default: what the weights are for]
     #[arg(long)]
     model: Option<String>,
-    /// Weights to load (safetensors) [default: those that ship with the program]
+    /// Weights to load: ours, or those that `convert` reads [default: those that ship with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Where to compute: flex, ndarray, or another device linked in
@@ -58,12 +59,10 @@ impl Choice {
                 ),
             },
         };
-        let (network, card) = weights::load(&bytes, &device).with_context(|| from.clone())?;
-        if let Some(wanted) = wanted
-            && wanted.name != card.model.name
-        {
-            bail!("{from} is for {}, not for {}", card.model.name, wanted.name);
+        let import = formats::read(&bytes, self.model.as_deref(), &device).with_context(|| from)?;
+        for note in import.notes {
+            eprintln!("{note}");
         }
-        Ok((network, card))
+        Ok((import.network, import.card))
     }
 }
