@@ -80,8 +80,11 @@ fn parts(address: &str) -> Result<(&str, &str, &str)> {
     split().with_context(|| format!("'{address}' is no address of a file"))
 }
 
-/// Sends the request; the response's head line by line, and the rest of it.
-fn ask(address: &str, from: u64) -> Result<(Vec<String>, BufReader<Box<dyn Stream>>)> {
+/// A response's head, line by line, and the rest of it.
+type Answer = (Vec<String>, BufReader<Box<dyn Stream>>);
+
+/// Sends the request.
+fn ask(address: &str, from: u64) -> Result<Answer> {
     let (scheme, host, path) = parts(address)?;
     let (name, port) = match host.rsplit_once(':') {
         Some((name, port)) => (name, port.parse().context("its port is no number")?),

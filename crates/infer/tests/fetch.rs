@@ -1,5 +1,7 @@
 //! Downloads, from a server of a few lines on loopback.
 
+#![allow(clippy::unwrap_used)] // the server runs outside of any #[test]
+
 use infer::{Weights, fetch, known};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
