@@ -2,6 +2,11 @@
 //! program; here the few instructions that build dictionaries, tuples and tensors are carried out on plain data, the few
 //! globals that PyTorch names in a `state_dict` are known by name, and anything else is an error that says what it was.
 
+mod torch;
+mod write;
+
+pub(crate) use write::write;
+
 use crate::FormatError;
 use crate::error::{damaged, refused};
 use crate::protobuf::MOST;
@@ -257,136 +262,15 @@ impl<'a> Machine<'a> {
         let id = *self.stack.last().ok_or_else(underflow)?;
         Ok(&mut self.values[id])
     }
-
-    fn global(&mut self, module: &str, name: &str) -> Result<(), FormatError> {
-        let global = match (module, name) {
-            ("collections", "OrderedDict") => Global::OrderedDict,
-            ("torch._utils", "_rebuild_tensor_v2") => Global::RebuildTensor,
-            ("torch._utils", "_rebuild_parameter") => Global::RebuildParameter,
-            ("torch", "FloatStorage") => Global::FloatStorage,
-            ("torch", other) if other.ends_with("Storage") => {
-                return Err(refused("pickle", format!("it holds a torch.{other}; only FloatStorage can be read.")));
-            }
-            _ => {
-                return Err(refused(
-                    "pickle",
-                    format!(
-                        "it asks for {module}.{name}, which has no place in a state_dict. Don't open this file in \
-                         Python either, unless you trust whoever made it."
-                    ),
-                ));
-            }
-        };
-        self.push(Value::Global(global))
-    }
-
-    /// `('storage', FloatStorage, key, device, elements)`.
-    fn storage(&mut self) -> Result<(), FormatError> {
-        let id = self.pop()?;
-        let Value::List(items) = &self.values[id] else { return Err(damaged("pickle", "a storage without a name")) };
-        let key = match items.iter().map(|i| &self.values[*i]).collect::<Vec<_>>()[..] {
-            [Value::Text(tag), Value::Global(Global::FloatStorage), Value::Text(key), _, Value::Int(_)]
-                if tag == "storage" && key.len() <= NAME =>
-            {
-                key.clone()
-            }
-            _ => return Err(damaged("pickle", "a storage that is described in another way than PyTorch's")),
-        };
-        self.push(Value::Storage(key))
-    }
-
-    fn call(&mut self) -> Result<(), FormatError> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let (Value::Global(function), Value::List(arguments)) = (&self.values[function], &self.values[arguments])
-        else {
-            return Err(refused("pickle", "it calls what is no function, which is never done here."));
-        };
-        let arguments: Vec<_> = arguments.iter().map(|i| &self.values[*i]).collect();
-        let value = match (function, &arguments[..]) {
-            (Global::OrderedDict, []) => Value::Dict(Vec::new()),
-            (
-                Global::RebuildTensor,
-                [Value::Storage(key), Value::Int(offset), Value::List(shape), Value::List(strides), ..],
-            ) => {
-                let lengths = |ids: &[Id]| {
-                    let length = |id: &Id| match self.values[*id] {
-                        Value::Int(n) => usize::try_from(n).ok(),
-                        _ => None,
-                    };
-                    (ids.len() <= 8).then(|| ids.iter().map(length).collect::<Option<Vec<_>>>()).flatten()
-                };
-                let view = usize::try_from(*offset).ok().zip(lengths(shape)).zip(lengths(strides));
-                let view = view.filter(|((_, shape), strides)| shape.len() == strides.len());
-                let Some(((offset, shape), strides)) = view else {
-                    return Err(damaged("pickle", "a tensor with an impossible shape"));
-                };
-                Value::Tensor(View { storage: key.clone(), offset, shape, strides })
-            }
-            (Global::RebuildParameter, [Value::Tensor(view), ..]) => Value::Tensor(view.clone()),
-            _ => return Err(damaged("pickle", "a tensor that is described in another way than PyTorch's")),
-        };
-        self.push(value)
-    }
 }
 
 fn underflow() -> FormatError {
     damaged("pickle", "it takes more than it put")
 }
 
-/// A `state_dict` that [`read`] and `torch.load(weights_only=True)` read: tensor i is the whole of storage i.
-pub(crate) fn write<'a>(tensors: impl Iterator<Item = (&'a str, &'a [usize])>) -> Vec<u8> {
-    let mut code = b"\x80\x02ccollections\nOrderedDict\n)R(".to_vec();
-    for (i, (name, shape)) in tensors.enumerate() {
-        text(&mut code, name);
-        code.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
-        text(&mut code, "storage");
-        code.extend(b"ctorch\nFloatStorage\n");
-        text(&mut code, &i.to_string());
-        text(&mut code, "cpu");
-        int(&mut code, shape.iter().product());
-        code.extend(b"tQK\x00");
-        let strides = (0..shape.len()).map(|d| shape[d + 1..].iter().product());
-        for lengths in [shape.to_vec(), strides.collect()] {
-            code.push(b'(');
-            lengths.into_iter().for_each(|n| int(&mut code, n));
-            code.push(b't');
-        }
-        code.extend(b"\x89ccollections\nOrderedDict\n)RtR");
-    }
-    code.extend(b"u.");
-    code
-}
-
-fn text(code: &mut Vec<u8>, text: &str) {
-    code.push(b'X');
-    code.extend((text.len() as u32).to_le_bytes());
-    code.extend(text.as_bytes());
-}
-
-fn int(code: &mut Vec<u8>, n: usize) {
-    code.extend([0x8a, 8]);
-    code.extend((n as i64).to_le_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let code = write([("fc.weight", &[2, 3][..]), ("fc.bias", &[2])].into_iter());
-        let view = |storage: &str, shape: &[usize], strides: &[usize]| View {
-            storage: storage.into(),
-            offset: 0,
-            shape: shape.into(),
-            strides: strides.into(),
-        };
-        let expected = [("fc.weight", view("0", &[2, 3], &[3, 1])), ("fc.bias", view("1", &[2], &[1]))];
-        assert_eq!(read(&code).unwrap(), expected.map(|(n, v)| (n.to_string(), v)));
-        for len in 0..code.len() {
-            assert!(read(&code[..len]).is_err(), "{len}");
-        }
-    }
 
     #[test]
     fn nothing_is_executed() {
