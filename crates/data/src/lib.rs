@@ -42,5 +42,5 @@ pub use error::DataError;
 pub use idx::{read_images, read_labels};
 pub use loader::{Batch, Epoch, Loader, LoaderOptions};
 pub use photo::{Digit, digit};
-pub use prepare::{ImageRef, prepare_into};
+pub use prepare::{ImageRef, prepare_into, ten_crops_into};
 pub use write::whole;

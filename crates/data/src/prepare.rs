@@ -27,21 +27,16 @@ pub struct ImageRef<'a> {
 /// Carries out `spec`: frames and normalises `image` into `out`, `[channels, height, width]` of the specification.
 ///
 /// A grey image is repeated for each colour; a coloured one becomes grey by its luma (ITU-R BT.601, as in PIL).
-/// With an odd margin the extra row or column is at the bottom or right.
+/// With an odd margin the extra row or column is at the bottom or right ([`Framing::Centre`]), or where torchvision's
+/// `CenterCrop` leaves it ([`Framing::ResizeCrop`]).
 ///
 /// # Errors
 /// The specification cannot be carried out; `image.pixels` or `out` has the wrong length; the image does not fit
 /// ([`Framing::Centre`]) or is too narrow to be scaled ([`Framing::ResizeCrop`]).
 pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
-    spec.check().map_err(|problem| DataError::Invalid(format!("the input's description: {problem}")))?;
+    check(spec, image)?;
     let ImageRef { channels, height, width, pixels } = image;
     let area = height * width;
-    if !matches!(channels, 1 | 3) || area == 0 || pixels.len() != channels * area {
-        let found = pixels.len();
-        return Err(DataError::Invalid(format!(
-            "an image of [{channels}, {height}, {width}] has {found} pixel values"
-        )));
-    }
     let canvas = spec.height * spec.width;
     if out.len() != spec.channels * canvas {
         return Err(DataError::Invalid(format!("{} numbers for an input of {:?}", out.len(), spec.shape())));
@@ -67,8 +62,7 @@ pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> R
             }
             Framing::ResizeCrop { shorter } => {
                 let scaled = resize(plane, height, width, shorter)?;
-                let (top, left) =
-                    ((scaled.height() as usize - spec.height) / 2, (scaled.width() as usize - spec.width) / 2);
+                let [top, left] = middle(spec, &scaled);
                 let rows = scaled.chunks_exact(scaled.width() as usize).skip(top);
                 for (row, out) in rows.zip(out.chunks_exact_mut(spec.width)) {
                     for (p, out) in row[left..].iter().zip(out) {
@@ -79,6 +73,64 @@ pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> R
         }
     }
     Ok(())
+}
+
+/// Ten ways to cut `image` once it is scaled, one behind the other in `out`, `[10, channels, height, width]`: top left,
+/// top right, bottom left, bottom right, the middle, and the same five mirrored (Krizhevsky 2012, 4.1; torchvision's
+/// `TenCrop`).
+///
+/// # Errors
+/// As [`prepare_into`]; and if `spec` doesn't scale.
+pub fn ten_crops_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
+    check(spec, image)?;
+    let Framing::ResizeCrop { shorter } = spec.framing else {
+        return Err(DataError::Invalid("ten crops need an input that is scaled and cut; this one is centred".into()));
+    };
+    let one: usize = spec.shape().iter().product();
+    if out.len() != 10 * one {
+        return Err(DataError::Invalid(format!("{} numbers for ten inputs of {:?}", out.len(), spec.shape())));
+    }
+    let ImageRef { channels, height, width, pixels } = image;
+    let planes = pixels.chunks_exact(height * width).map(|plane| resize(plane, height, width, shorter));
+    let planes = planes.collect::<Result<Vec<_>, _>>()?;
+    let [below, right] = margins(spec, &planes[0]);
+    let places = [[0, 0], [0, right], [below, 0], [below, right], middle(spec, &planes[0])];
+    let cut_already = InputSpec { framing: Framing::Centre, ..spec.clone() };
+    for (i, out) in out.chunks_exact_mut(one).enumerate() {
+        let [top, left] = places[i % 5];
+        let mut pixels = Vec::with_capacity(channels * spec.height * spec.width);
+        for plane in &planes {
+            for row in plane.chunks_exact(plane.width() as usize).skip(top).take(spec.height) {
+                let row = &row[left..left + spec.width];
+                if i < 5 { pixels.extend(row) } else { pixels.extend(row.iter().rev()) }
+            }
+        }
+        let image = ImageRef { channels, height: spec.height, width: spec.width, pixels: &pixels };
+        prepare_into(&cut_already, image, out)?;
+    }
+    Ok(())
+}
+
+fn check(spec: &InputSpec, image: ImageRef<'_>) -> Result<(), DataError> {
+    spec.check().map_err(|problem| DataError::Invalid(format!("the input's description: {problem}")))?;
+    let ImageRef { channels, height, width, pixels } = image;
+    if !matches!(channels, 1 | 3) || height * width == 0 || pixels.len() != channels * height * width {
+        let found = pixels.len();
+        return Err(DataError::Invalid(format!(
+            "an image of [{channels}, {height}, {width}] has {found} pixel values"
+        )));
+    }
+    Ok(())
+}
+
+/// Rows and columns that are too many.
+fn margins(spec: &InputSpec, scaled: &GrayImage) -> [usize; 2] {
+    [scaled.height() as usize - spec.height, scaled.width() as usize - spec.width]
+}
+
+/// Top and left of the middle as torchvision takes it: half the margin, and a half rounded to the even number.
+fn middle(spec: &InputSpec, scaled: &GrayImage) -> [usize; 2] {
+    margins(spec, scaled).map(|margin| margin / 2 + usize::from(margin % 4 == 3))
 }
 
 fn luma(pixels: &[u8], area: usize) -> Vec<u8> {
@@ -144,6 +196,19 @@ mod tests {
         for row in out.chunks(4) {
             assert_eq!(row, [45.0, 65.0, 85.0, 105.0]);
         }
+    }
+
+    #[test]
+    fn ten_crops_are_the_corners_the_middle_and_their_mirror_images() {
+        // 6 wide, 5 high: pixel (y, x) is 10 y + x, so that it needs no scaling.
+        let pixels: Vec<u8> = (0..30).map(|i| (i / 6 * 10 + i % 6) as u8).collect();
+        let image = ImageRef { channels: 1, height: 5, width: 6, pixels: &pixels };
+        let mut out = [0.0; 160];
+        ten_crops_into(&spec(1, 4, Framing::ResizeCrop { shorter: 5 }), image, &mut out).unwrap();
+        let corners: Vec<_> = out.chunks(16).map(|crop| crop[0]).collect();
+        assert_eq!(corners, [0.0, 2.0, 10.0, 12.0, 1.0, 3.0, 5.0, 13.0, 15.0, 4.0]);
+        let error = ten_crops_into(&spec(1, 4, Framing::Centre), image, &mut out).unwrap_err().to_string();
+        assert!(error.starts_with("ten crops need"), "{error}");
     }
 
     #[test]

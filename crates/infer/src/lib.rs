@@ -2,7 +2,10 @@
 
 mod evaluate;
 pub mod exit;
+mod fetch;
+mod http;
 mod table;
 
 pub use evaluate::{Confusion, best, evaluate, to_tensor};
+pub use fetch::{Weights, fetch, known};
 pub use table::{Table, thousands};

@@ -20,6 +20,14 @@ enum Command {
     Classify(commands::classify::Arguments),
     /// Count the errors of weights on a data set.
     Eval(commands::eval::Arguments),
+    /// Make a weight file of ours from PyTorch's, ONNX's or Caffe's.
+    Convert(commands::convert::Arguments),
+    /// Write a network with its weights for PyTorch or ONNX.
+    Export(commands::export::Arguments),
+    /// Download weights that others trained.
+    Fetch(commands::fetch::Arguments),
+    /// Print raw logits for tensors, for comparing with other frameworks.
+    Logits(commands::logits::Arguments),
     /// Show a network layer by layer.
     Summary(commands::summary::Arguments),
     /// List the networks.
@@ -34,6 +42,10 @@ fn main() -> ExitCode {
         match cli.command {
             Command::Classify(arguments) => commands::classify::run(&arguments),
             Command::Eval(arguments) => commands::eval::run(&arguments),
+            Command::Convert(arguments) => commands::convert::run(&arguments),
+            Command::Export(arguments) => commands::export::run(&arguments),
+            Command::Fetch(arguments) => commands::fetch::run(&arguments),
+            Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),
         }

@@ -40,7 +40,7 @@ pub mod weights;
 mod zfnet;
 pub mod zoo;
 
-pub use activation::{Activation, UnknownActivation};
+pub use activation::{AMPLITUDE, Activation, SLOPE, UnknownActivation};
 pub use draw::{Draw, Init};
 pub use input::{Framing, InputSpec, Normalise};
 pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};

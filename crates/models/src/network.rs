@@ -148,6 +148,11 @@ impl Network {
         &self.input
     }
 
+    /// The layers in order, under their names: for who writes the network down in another format.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &Op)> {
+        self.slots.iter().map(|slot| (slot.name.as_str(), &slot.op))
+    }
+
     /// Logits `[N, classes]` for images `[N, C, H, W]`, prepared as [`Network::input`] says.
     ///
     /// # Errors

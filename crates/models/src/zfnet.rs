@@ -2,7 +2,7 @@
 
 use crate::activation::Activation;
 use crate::alexnet::{LRN, imagenet};
-use crate::layers::{ConvConfig, DropoutConfig, LinearConfig, LrnConfig, MaxPoolConfig, WeightInit};
+use crate::layers::{ConvConfig, DropoutConfig, LinearConfig, MaxPoolConfig, WeightInit};
 use crate::network::Definition;
 use crate::zoo::{Model, Variant};
 
@@ -86,18 +86,17 @@ fn figure_3(model: &Model, [maps3, maps4, maps5]: [usize; 3]) -> Definition {
 
 fn zoo_512(model: &Model) -> Definition {
     let pool = MaxPoolConfig { kernel: 3, stride: 2, ceil: false };
-    let lrn = LrnConfig { k: 1.0, alpha: 2e-5, ..LRN };
     Definition::new(imagenet(224))
         .with("conv1", conv(96, 7, 2, 0)) // [96, 109, 109]
-        .with("norm1", lrn)
+        .with("norm1", LRN) // the file's alpha is 5e-4, over the window's size
         .with("pool1", pool) // [96, 54, 54]
         .with("conv2", conv(256, 5, 2, 0)) // [256, 25, 25]
-        .with("norm2", lrn)
+        .with("norm2", LRN)
         .with("pool2", pool) // [256, 12, 12]
         .with("conv3", conv(512, 3, 1, 1)) // [512, 12, 12]
         .with("conv4", conv(512, 3, 1, 1)) // [512, 12, 12]
         .with("conv5", conv(512, 3, 1, 1)) // [512, 12, 12]
-        .with("pool5", MaxPoolConfig { ceil: true, ..pool }) // [512, 6, 6]
+        .with("pool5", MaxPoolConfig { kernel: 2, ..pool }) // [512, 6, 6]
         .with("fc6", fc(4096, RELU)) // [4096, 1, 1]
         .with("drop6", DropoutConfig(0.5))
         .with("fc7", fc(1024, RELU)) // [1024, 1, 1]

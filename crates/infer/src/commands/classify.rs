@@ -20,6 +20,9 @@ pub struct Arguments {
     /// How many classes to show, the likeliest first
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
+    /// Look at each photo ten ways, corners and middle and their mirror images, and answer with the mean probability
+    #[arg(long)]
+    ten_crop: bool,
     /// One JSON object a line, for each image
     #[arg(long)]
     json: bool,
@@ -53,10 +56,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         writeln!(out, "{} ({} parameters{trained})", card.model.name, thousands(network.parameters()))?;
     }
     for path in &arguments.images {
-        let (values, note) = prepare(path, &card.input)?;
+        let crops = if arguments.ten_crop { 10 } else { 1 };
+        let (values, note) = prepare(path, &card.input, crops)?;
         let [c, h, w] = card.input.shape();
-        let x = Tensor::<4>::from_data(TensorData::new(values, [1, c, h, w]), &device);
-        let probabilities = activation::softmax(network.forward(x)?, 1).into_data();
+        let x = Tensor::<4>::from_data(TensorData::new(values, [crops, c, h, w]), &device);
+        let probabilities = activation::softmax(network.forward(x)?, 1).mean_dim(0).into_data();
         let mut guesses: Vec<_> = probabilities
             .iter::<f32>()
             .zip(&card.classes)
@@ -86,11 +90,12 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The numbers that the network is shown, `[channels, height, width]`, and what was done to get them.
-fn prepare(path: &Path, spec: &models::InputSpec) -> Result<(Vec<f32>, String)> {
+/// The numbers that the network is shown, `[crops, channels, height, width]` with 1 or 10 crops, and what was done to get
+/// them.
+fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
     let image = data::read_image(path)?;
-    let mut values = vec![0.0; spec.shape().iter().product()];
-    let note = if spec.framing == Framing::Centre && spec.channels == 1 {
+    let mut values = vec![0.0; crops * spec.shape().iter().product::<usize>()];
+    let note = if crops == 1 && spec.framing == Framing::Centre && spec.channels == 1 {
         let digit = data::digit(&image).with_context(|| path.display().to_string())?;
         let image = data::ImageRef { channels: 1, height: 28, width: 28, pixels: &digit.pixels };
         data::prepare_into(spec, image, &mut values)?;
@@ -99,7 +104,12 @@ fn prepare(path: &Path, spec: &models::InputSpec) -> Result<(Vec<f32>, String)> 
         let rgb = image.to_rgb8();
         let (width, height) = (rgb.width() as usize, rgb.height() as usize);
         let planes: Vec<u8> = (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
-        data::prepare_into(spec, data::ImageRef { channels: 3, height, width, pixels: &planes }, &mut values)?;
+        let image = data::ImageRef { channels: 3, height, width, pixels: &planes };
+        if crops == 1 {
+            data::prepare_into(spec, image, &mut values)?;
+        } else {
+            data::ten_crops_into(spec, image, &mut values)?;
+        }
         String::new()
     };
     Ok((values, note))

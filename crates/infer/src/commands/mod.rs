@@ -1,13 +1,17 @@
 //! One file for each command, and what they share: which network, with which weights, where.
 
 pub mod classify;
+pub mod convert;
 pub mod eval;
+pub mod export;
+pub mod fetch;
 pub mod list;
+pub mod logits;
 pub mod summary;
 
 use anyhow::{Context, Result, bail};
 use models::weights::{self, Card};
-use models::{Network, device, zoo};
+use models::{Model, Network, device, zoo};
 use std::path::PathBuf;
 
 /// The network to use.
@@ -16,7 +20,7 @@ pub struct Choice {
     /// Network, as `infer list` names it [default: what the weights are for]
     #[arg(long)]
     model: Option<String>,
-    /// Weights to load (safetensors) [default: those that ship with the program]
+    /// Weights to load: ours, or those that `convert` reads [default: those that ship with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Where to compute: flex, ndarray, or another device linked in
@@ -25,6 +29,19 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// As [`Choice::load`]; where neither `--weights` is given nor any ship, weights that nobody has trained.
+    pub fn load_or_draw(&self) -> Result<(Network, Card)> {
+        match self.model.as_deref().map(zoo::find).transpose()? {
+            Some(variant) if self.weights.is_none() && variant.name != "lenet5" => {
+                let network = Model::named(variant.name)?.build(0, &device::parse(&self.device)?)?;
+                eprintln!("no --weights: {} gets weights drawn from seed 0, untrained", variant.name);
+                let card = formats::untrained(&network);
+                Ok((network, card))
+            }
+            _ => self.load(),
+        }
+    }
+
     /// The network with its weights, on its device, and their card.
     pub fn load(&self) -> Result<(Network, Card)> {
         let device = device::parse(&self.device)?;
@@ -42,12 +59,10 @@ impl Choice {
                 ),
             },
         };
-        let (network, card) = weights::load(&bytes, &device).with_context(|| from.clone())?;
-        if let Some(wanted) = wanted
-            && wanted.name != card.model.name
-        {
-            bail!("{from} is for {}, not for {}", card.model.name, wanted.name);
+        let import = formats::read(&bytes, self.model.as_deref(), &device).with_context(|| from)?;
+        for note in import.notes {
+            eprintln!("{note}");
         }
-        Ok((network, card))
+        Ok((import.network, import.card))
     }
 }

@@ -43,6 +43,11 @@ impl LayerConfig for LrnConfig {
 }
 
 impl Lrn {
+    /// Its constants.
+    pub fn config(&self) -> &LrnConfig {
+        &self.config
+    }
+
     fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
         let LrnConfig { size, k, alpha, beta, .. } = self.config;
         let channels = x.dims()[1];

@@ -47,6 +47,11 @@ impl LayerConfig for MaxPoolConfig {
 }
 
 impl MaxPool {
+    /// Its window.
+    pub fn config(&self) -> &MaxPoolConfig {
+        &self.config
+    }
+
     fn options(&self) -> MaxPoolOptions<2> {
         MaxPoolOptions::new([self.config.kernel; 2])
             .with_stride([self.config.stride; 2])

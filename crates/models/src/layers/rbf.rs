@@ -43,6 +43,13 @@ impl LayerConfig for RbfConfig {
     }
 }
 
+impl Rbf {
+    /// The fixed codes, `[out, 84]`, each ±1.
+    pub fn codes(&self) -> &Tensor<2> {
+        &self.codes
+    }
+}
+
 impl Layer for Rbf {
     fn spec(&self) -> &Spec {
         &self.spec

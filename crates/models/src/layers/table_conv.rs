@@ -66,6 +66,8 @@ pub struct TableConv {
     /// `[out * in]`: where in `kernels` each pair's kernel is; `connections` for none.
     place: Tensor<1, Int>,
     #[module(skip)]
+    table: Vec<Vec<usize>>,
+    #[module(skip)]
     activation: Option<Activation>,
     #[module(skip)]
     window: Window,
@@ -144,6 +146,7 @@ impl LayerConfig for TableConvConfig {
             kernels,
             bias: draw.param("bias", [out], Init::Constant(0.0)),
             place: Tensor::from_data(TensorData::new(place, [out * maps]), &draw.device),
+            table: self.table.clone(),
             activation: self.activation,
             window,
             spec,
@@ -152,6 +155,11 @@ impl LayerConfig for TableConvConfig {
 }
 
 impl TableConv {
+    /// One row for each map that goes out: the maps that it sees, ascending. `kernels` is ordered by it.
+    pub fn table(&self) -> &[Vec<usize>] {
+        &self.table
+    }
+
     /// `[out, in, k, k]` with zeros where there is no connection.
     fn dense(&self) -> Tensor<4> {
         let kernels = self.kernels.val();

@@ -1,0 +1,274 @@
+"""Holds `infer` against PyTorch, ONNX and onnxruntime: python check_peers.py PATH_TO_INFER [NETWORK ...] [files]
+
+Every network, with formula weights, goes from PyTorch into our format and out again to PyTorch and ONNX; files of the
+structure of torchvision's, the ONNX model zoo's and Caffe's go in. Logits are compared with those that torch and
+onnxruntime compute: largest difference, over the largest logit where that is over 1. One line a check; exits with 1 if
+any failed. Needs `pip install torch onnx onnxruntime`, downloads nothing, and takes about three minutes.
+"""
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import numpy_helper
+
+import reference
+
+TOLERANCE = 1e-4
+failed = []
+
+
+def check(what, ok, figure=""):
+    print(f"{'ok  ' if ok else 'FAIL'} {what}  {figure}", flush=True)
+    if not ok:
+        failed.append(what)
+
+
+def near(what, got, expected):
+    error = float(np.abs(got - expected).max() / max(1.0, np.abs(expected).max())) if got.shape == expected.shape else np.inf
+    check(what, error <= TOLERANCE, f"{error:.1e} (largest logit {np.abs(expected).max():.2f})")
+
+
+class Infer:
+    def __init__(self, program, folder):
+        self.program, self.folder = program, folder
+
+    def __call__(self, *arguments, fails=False):
+        run = subprocess.run([self.program, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+        if (run.returncode != 0) != fails:
+            raise RuntimeError(f"infer {' '.join(map(str, arguments))} ended with {run.returncode}: {run.stderr}")
+        return run.stderr if fails else run.stdout
+
+    def logits(self, weights, images):
+        path = self.folder / "images.safetensors"
+        path.write_bytes(safetensors({"images": images}))
+        lines = self("logits", "--weights", weights, "--input", path).splitlines()
+        return np.array([json.loads(line) for line in lines], np.float32)
+
+
+def safetensors(arrays):
+    """Named float32 arrays in the safetensors format."""
+    header, data = {}, b""
+    for name, array in arrays.items():
+        raw = np.ascontiguousarray(array, np.float32).tobytes()
+        offsets = [len(data), len(data) + len(raw)]
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": offsets}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def onnx_logits(model, images):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+def images_for(net):
+    # Pixel-sized numbers for the photo nets: with small ones LRN is next to nothing.
+    return reference.sines(1000, [2, *net.size], 100.0 if net.size[1] > 100 else 1.0)
+
+
+def round_trip(infer, name):
+    """PyTorch -> ours -> PyTorch, ONNX -> ours."""
+    pth, ours = infer.folder / "in.pth", infer.folder / "ours.safetensors"
+    net = reference.set_formula_weights(reference.network(name))
+    images = images_for(net)
+    with torch.no_grad():
+        expected = net(images).numpy()
+    torch.save(net.state_dict(), pth)
+    infer("convert", pth, "--model", name, "--out", ours)
+    near(f"{name}: from PyTorch, logits", infer.logits(ours, images.numpy()), expected)
+
+    infer("export", "--model", name, "--weights", ours, "--to", "pytorch", "--out", pth)
+    state = torch.load(pth, weights_only=True)
+    reference.network(name).load_state_dict(state, strict=True)
+    equal = all(torch.equal(state[key], value) for key, value in net.state_dict().items())
+    check(f"{name}: to PyTorch, strict, every weight equal", equal and list(state) == list(net.state_dict()))
+    pth.unlink()
+
+    exported, back = infer.folder / "out.onnx", infer.folder / "back.safetensors"
+    infer("export", "--model", name, "--weights", ours, "--to", "onnx", "--out", exported)
+    onnx.checker.check_model(str(exported), full_check=True)
+    nodes = [node.name for node in onnx.load(exported, load_external_data=False).graph.node]
+    layers = [layer for layer, _ in net.named_children() if layer not in ("features", "classifier")]
+    check(f"{name}: ONNX, checked, a node for each layer", set(layers) <= set(nodes), f"{len(nodes)} nodes")
+    near(f"{name}: ONNX in onnxruntime, batch 2", onnx_logits(str(exported), images.numpy()), expected)
+    near(f"{name}: ONNX in onnxruntime, batch 1", onnx_logits(str(exported), images[:1].numpy()), expected[:1])
+    infer("convert", exported, "--out", back)
+    check(f"{name}: ONNX back again, every byte equal", back.read_bytes() == ours.read_bytes())
+
+
+def torchvision_files(infer):
+    """torchvision's names in a .pth and in safetensors."""
+    net = reference.set_formula_weights(reference.network("alexnet-torchvision"))
+    arrays = {name: tensor.numpy() for name, tensor in net.state_dict().items()}
+    path, ours = infer.folder / "torchvision.safetensors", infer.folder / "ours.safetensors"
+    path.write_bytes(safetensors(arrays))
+    infer("convert", path, "--model", "alexnet-torchvision", "--out", ours)
+    images = images_for(net)
+    with torch.no_grad():
+        near("torchvision's alexnet as safetensors", infer.logits(ours, images.numpy()), net(images).numpy())
+    try:
+        from torchvision.models import alexnet
+    except ImportError:
+        print("     torchvision is not here: its own module was not tried")
+        return
+    state = alexnet().state_dict()
+    check("torchvision's own module has the same keys and shapes",
+          {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in net.state_dict().items()})
+
+
+def zoo_model(light, side, caffenet=False):
+    """A model of the ONNX zoo, rebuilt from the weightless graph that the onnx package carries, with formula weights."""
+    folder = Path(onnx.__file__).parent / "backend/test/data/light"
+    model = onnx.load(folder / light)
+    graph = model.graph
+    weights = [node.output[0] for node in graph.node if node.op_type == "ConstantOfShape"]
+    sizes = {i.name.removesuffix("__SHAPE"): numpy_helper.to_array(i) for i in graph.initializer if "__SHAPE" in i.name}
+    keep = [node for node in graph.node if node.op_type != "ConstantOfShape"]
+    if caffenet:  # pool before LRN
+        for i in [i for i, node in enumerate(keep) if node.op_type == "LRN"]:
+            norm, pool, after = keep[i : i + 3]
+            pool.input[0], norm.input[0], after.input[0] = norm.input[0], pool.output[0], norm.output[0]
+            keep[i], keep[i + 1] = pool, norm
+    del graph.node[:]
+    graph.node.extend(keep)
+    rest = [i for i in graph.initializer if "__SHAPE" not in i.name]
+    inputs = [i for i in graph.input if "__SHAPE" not in i.name]
+    del graph.initializer[:], graph.input[:]
+    graph.initializer.extend(rest)
+    graph.input.extend(inputs)
+    for salt, name in enumerate(weights):
+        shape = [int(n) for n in sizes[name]]
+        scale = 0.1 if len(shape) == 1 else float(np.sqrt(2 / np.prod(shape[1:])))
+        graph.initializer.append(numpy_helper.from_array(reference.sines(salt, shape, scale).numpy(), name))
+    zoo = model.SerializeToString()
+    # For the comparison: logits instead of probabilities, images of the size that the weights were trained at, 2 of them.
+    logits = graph.node[-1].input[0]
+    del graph.node[-1], graph.output[:]
+    graph.output.append(onnx.helper.make_tensor_value_info(logits, onnx.TensorProto.FLOAT, None))
+    for dim, length in zip(graph.input[0].type.tensor_type.shape.dim, [2, 3, side, side]):
+        dim.dim_value = length
+    for i in graph.initializer:
+        if i.name == "OC2_DUMMY_1":
+            shape = numpy_helper.to_array(i).copy()
+            shape[0] = 2
+            i.CopyFrom(numpy_helper.from_array(shape, i.name))
+    return zoo, model.SerializeToString()
+
+
+def onnx_zoo(infer):
+    for light, name, side in [
+        ("light_bvlc_alexnet.onnx", "alexnet-bvlc", 227),
+        ("light_bvlc_alexnet.onnx", "alexnet-caffenet", 227),
+        ("light_zfnet512.onnx", "zfnet512", 224),
+    ]:
+        zoo, runnable = zoo_model(light, side, name == "alexnet-caffenet")
+        path, ours = infer.folder / "zoo.onnx", infer.folder / "ours.safetensors"
+        path.write_bytes(zoo)
+        infer("convert", path, "--model", name, "--out", ours)
+        images = reference.sines(1000, [2, 3, side, side], 100.0).numpy()
+        # Theirs read blue, green, red; ours red, green, blue.
+        expected = onnx_logits(runnable, np.ascontiguousarray(images[:, ::-1]))
+        near(f"{name}: the ONNX zoo's graph, logits", infer.logits(ours, images), expected)
+        if name == "alexnet-bvlc":
+            error = infer("convert", path, "--model", "alexnet-caffenet", "--out", ours, fails=True)
+            check("alexnet-bvlc's graph is not caffenet's", "expected MaxPool" in error, error.strip()[-120:])
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def field(number, value):
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def caffemodel(net, old, rename=lambda name: name, reverse=True):
+    """A NetParameter with `net`'s layers: `layer`s with shapes, or of the `old` kind, `layers` with four dimensions."""
+    out = field(1, b"formula")
+    for name, layer in net.named_children():
+        body = b""
+        for parameter in layer.parameters():
+            array = parameter.detach().numpy()
+            if reverse and array.ndim == 4 and array.shape[1] == 3:
+                array = array[:, ::-1]
+            if old:
+                dims = (1,) * (4 - array.ndim) + array.shape
+                blob = b"".join(field(i + 1, n) for i, n in enumerate(dims))
+            else:
+                blob = field(7, field(1, b"".join(map(varint, array.shape))))
+            blob += field(5, np.ascontiguousarray(array).tobytes())
+            body += field(6 if old else 7, blob)
+        if isinstance(layer, reference.Conv):
+            settings = {1: layer.out_channels, 3: layer.padding[0], 4: layer.kernel_size[0], 5: layer.groups, 6: layer.stride[0]}
+            body += field(10 if old else 106, b"".join(field(k, v) for k, v in settings.items()))
+        if isinstance(layer, reference.Lrn):
+            body += field(18 if old else 118, field(1, 5) + field(2, layer.alpha * 5) + field(3, 0.75))
+        if isinstance(layer, torch.nn.MaxPool2d):
+            body += field(19 if old else 121, field(2, layer.kernel_size) + field(3, layer.stride))
+        text = rename(name).encode()
+        out += field(2, field(4, text) + body) if old else field(100, field(1, text) + body)
+    return out
+
+
+def caffe(infer):
+    suffixed = {"conv4": "conv4-1024", "cccp7": "cccp7-1024", "cccp8": "cccp8-1024"}
+    for name, old, rename in [
+        ("alexnet-bvlc", True, lambda n: n),
+        ("alexnet-caffenet", False, lambda n: n),
+        ("nin-imagenet", True, lambda n: suffixed.get(n, n)),
+        ("nin-imagenet", False, lambda n: n),
+        ("nin-cifar10", False, lambda n: n),
+    ]:
+        net = reference.set_formula_weights(reference.network(name))
+        path, ours = infer.folder / "caffe.caffemodel", infer.folder / "ours.safetensors"
+        path.write_bytes(caffemodel(net, old, rename, reverse=name != "nin-cifar10"))
+        infer("convert", path, "--model", name, "--out", ours)
+        images = images_for(net)
+        with torch.no_grad():
+            expected = net(images).numpy()
+        near(f"{name}: caffemodel, {'layers' if old else 'layer'}", infer.logits(ours, images.numpy()), expected)
+    wrong = infer("convert", path, "--model", "alexnet-bvlc", "--out", ours, fails=True)
+    check("a caffemodel of another network is named", "alexnet-bvlc" in wrong, wrong.strip()[-120:])
+
+
+def main():
+    infer, start = sys.argv[1], time.time()
+    wanted = sys.argv[2:] or [*reference.NETWORKS, "files"]
+    listed = [v["model"] for v in json.loads(subprocess.run([infer, "list", "--json"], capture_output=True).stdout)]
+    check("every network of the zoo is here", listed == list(reference.NETWORKS), f"{len(listed)} networks")
+    with tempfile.TemporaryDirectory() as folder:
+        infer = Infer(os.path.abspath(infer), Path(folder))
+        for name in wanted:
+            if name != "files":
+                round_trip(infer, name)
+        if "files" in wanted:
+            torchvision_files(infer)
+            onnx_zoo(infer)
+            caffe(infer)
+    print(f"{len(failed)} failed, {time.time() - start:.0f} s")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
