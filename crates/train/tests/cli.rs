@@ -1,5 +1,7 @@
 //! The program `train` from the outside: what it writes, what it says, how it ends and goes on.
 
+#![allow(clippy::unwrap_used)] // helpers of tests: the lint spares only the tests themselves
+
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
