@@ -26,7 +26,7 @@ pub struct Cli {
     /// Folder with the data set, four IDX files as MNIST's [default: the one that ships]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// New directory for the run's files [default: runs/<recipe>-<n>]
+    /// New directory for the run's files [default: runs/RECIPE-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run
