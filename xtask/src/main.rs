@@ -1,9 +1,12 @@
 //! Chores. Links no Burn, so that it compiles in seconds.
 
+mod bench;
 mod ci;
+mod tidy;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::path::{Path, PathBuf};
 
 /// Chores of the project.
 #[derive(Parser)]
@@ -17,10 +20,28 @@ struct Cli {
 enum Command {
     /// Everything that must hold before a change lands: format, lints, tests, documentation
     Ci,
+    /// Time networks on backends, side by side
+    BenchBackends(bench::Arguments),
+    /// What must hold of the repository's files; part of the tests
+    Tidy,
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Ci => ci::run(),
+        Command::BenchBackends(arguments) => bench::run(&arguments),
+        Command::Tidy => tidy::run(),
     }
+}
+
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+}
+
+/// The cargo that runs this program, in the repository.
+fn cargo() -> std::process::Command {
+    let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
 }

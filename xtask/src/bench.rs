@@ -1,0 +1,195 @@
+//! `cargo xtask bench-backends`: every network on every backend, each in a process of its own.
+
+mod machine;
+mod process;
+mod row;
+
+use anyhow::{Context, Result, bail, ensure};
+use process::{Answer, Bench};
+use row::{Measured, Row};
+use serde::Deserialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Arguments of `cargo xtask bench-backends`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Networks, or `all` [default: each family's first]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    models: Vec<String>,
+    /// Devices; those that aren't linked by default are built in
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "flex,ndarray")]
+    devices: Vec<String>,
+    /// What to time
+    #[arg(long, value_name = "MODE,..", value_delimiter = ',', default_value = "infer,train")]
+    modes: Vec<Mode>,
+    /// Images in a batch [default: 1 and the network's own (64, 8 or 16); for training the latter]
+    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
+    batch: Vec<u32>,
+    /// Also write the rows to this file, a JSON array
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// One round, a quarter of a second for each measurement
+    #[arg(long)]
+    quick: bool,
+    /// Seconds that one combination may take, all rounds together
+    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    limit: u64,
+}
+
+/// What is timed.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Mode {
+    Infer,
+    Train,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        if self == Self::Train { "train" } else { "infer" }
+    }
+}
+
+/// One of `bench --list`.
+#[derive(Deserialize)]
+struct Listed {
+    model: String,
+    principal: bool,
+    batch: u32,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// If the benchmark can't be built, a network isn't there or the file can't be written. A combination that can't run
+/// says so in its row.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(path) = &arguments.json {
+        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        ensure!(dir.is_dir(), "--json {}: there is no directory {}", path.display(), dir.display());
+    }
+    let bench = Bench::build(&arguments.devices)?;
+    let mut rows = plan(arguments, &bench.list()?)?;
+    let (rounds, seconds) = if arguments.quick { (1, 0.25) } else { (3, 2.0) };
+    let limit = Duration::from_secs(arguments.limit);
+    // Rounds go over all combinations, so that a machine that slows down slows them all.
+    for round in 1..=rounds {
+        for row in &mut rows {
+            // The second time starts only if it can end.
+            let left = limit.saturating_sub(row.spent);
+            if row.error.is_some() || left < row.spent / (round - 1).max(1) {
+                continue;
+            }
+            eprint!("round {round}/{rounds}  {:<40}", row.title());
+            let answer = bench.time(row, seconds, left)?;
+            match (&answer.error, answer.median_ms) {
+                (Some(error), _) => eprintln!("{error}"),
+                (None, Some(ms)) => eprintln!("{ms:>10.3} ms"),
+                (None, None) => eprintln!("no times"),
+            }
+            row.add(answer);
+        }
+    }
+    print!("{}", row::table(&rows));
+    if let Some(path) = &arguments.json {
+        let machine = machine::Machine::look();
+        let measured: Vec<_> = rows.iter().map(|row| Measured { numbers: row.numbers(), machine: &machine }).collect();
+        write(path, &serde_json::to_vec_pretty(&measured)?).with_context(|| path.display().to_string())?;
+        eprintln!("{} rows in {}", rows.len(), path.display());
+    }
+    Ok(())
+}
+
+/// Every combination asked for.
+fn plan(arguments: &Arguments, listed: &[Listed]) -> Result<Vec<Row>> {
+    let find = |name: &String| match listed.iter().find(|l| l.model == *name) {
+        Some(found) => Ok(found),
+        None => {
+            let known: Vec<_> = listed.iter().map(|l| l.model.as_str()).collect();
+            bail!("--models: no network is called '{name}'; there are {}, or all", known.join(", "))
+        }
+    };
+    let models: Vec<&Listed> = match arguments.models.as_slice() {
+        [] => listed.iter().filter(|l| l.principal).collect(),
+        [all] if all == "all" => listed.iter().collect(),
+        names => names.iter().map(find).collect::<Result<_>>()?,
+    };
+    let mut rows = Vec::new();
+    for model in models {
+        for &mode in &arguments.modes {
+            let batches = match (arguments.batch.as_slice(), mode) {
+                ([], Mode::Infer) => vec![1, model.batch],
+                ([], Mode::Train) => vec![model.batch],
+                (given, _) => given.to_vec(),
+            };
+            for batch in batches {
+                rows.extend(arguments.devices.iter().map(|device| Row::new(&model.model, mode, batch, device)));
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// Writes `path` whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
+        std::fs::remove_file(&part).ok(); // the first error is the one to tell
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn titles(line: &str) -> Vec<String> {
+        let listed = [("lenet5", true, 64), ("lenet5-rbf", false, 64), ("alexnet", true, 8)]
+            .map(|(model, principal, batch)| Listed { model: model.into(), principal, batch });
+        let cli = Cli::parse_from(std::iter::once("bench").chain(line.split_whitespace()));
+        plan(&cli.arguments, &listed).map_or_else(|e| vec![e.to_string()], |rows| rows.iter().map(Row::title).collect())
+    }
+
+    #[test]
+    fn by_default_each_familys_first_at_1_and_its_own_batch() {
+        let expected = [
+            "lenet5 infer 1 flex",
+            "lenet5 infer 64 flex",
+            "lenet5 train 64 flex",
+            "alexnet infer 1 flex",
+            "alexnet infer 8 flex",
+            "alexnet train 8 flex",
+        ];
+        assert_eq!(titles("--devices flex"), expected);
+        assert_eq!(titles("--models all").len(), 3 * 3 * 2);
+    }
+
+    #[test]
+    fn choices_narrow_it_down() {
+        assert_eq!(
+            titles("--models lenet5-rbf --modes train --batch 2 --devices wgpu:0"),
+            ["lenet5-rbf train 2 wgpu:0"]
+        );
+        assert!(titles("--models lenet6")[0].contains("no network is called 'lenet6'"));
+    }
+
+    #[test]
+    fn a_file_is_whole_or_absent() {
+        let dir = std::env::temp_dir().join(format!("xtask-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("taken")).unwrap();
+        write(&dir.join("rows.json"), b"[]").unwrap();
+        write(&dir.join("taken"), b"[]").unwrap_err();
+        let mut names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["rows.json", "taken"]);
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+}
