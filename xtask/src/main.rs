@@ -4,9 +4,9 @@ mod bench;
 mod ci;
 mod tidy;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// Chores of the project.
 #[derive(Parser)]
@@ -26,11 +26,19 @@ enum Command {
     Tidy,
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
         Command::Ci => ci::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
         Command::Tidy => tidy::run(),
+    };
+    // Without the stack that RUST_BACKTRACE would add: these errors are for people.
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
