@@ -47,6 +47,11 @@ impl Maps {
         Self((0..towers).map(|t| x.clone().narrow(1, t * channels, channels)).collect())
     }
 
+    /// As [`Maps::split`], each part on its device of `devices`.
+    pub(crate) fn split_on(self, devices: impl ExactSizeIterator<Item = Device>) -> Self {
+        Self(self.split(devices.len()).0.into_iter().zip(devices).map(|(x, device)| x.to_device(&device)).collect())
+    }
+
     /// `f` on every tower's maps.
     pub fn each(self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
         Self(self.0.into_iter().map(f).collect())
@@ -136,6 +141,12 @@ pub trait Layer: Debug {
         Seen { output: self.forward(x), switches: None }
     }
 
+    /// For maps of `towers` towers: how many towers' maps go out, and how many numbers of one image cross from one tower
+    /// to another in between, if each lives on a device of its own.
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        (towers, 0)
+    }
+
     /// The way back in a deconvnet (Zeiler & Fergus 2013, 2.1): a signal on this layer's output to one on its input.
     /// No biases take part.
     fn project(&self, signal: Maps, seen: &Seen) -> Maps;
@@ -169,6 +180,7 @@ pub trait LayerConfig: Debug {
 /// Every kind of layer.
 #[derive(Module, Debug)]
 #[allow(missing_docs)] // each variant is the layer of that name
+#[allow(clippy::large_enum_variant)] // a network has a dozen of them, on the heap already
 pub enum Op {
     Activate(Activate),
     AvgPool(AvgPool),

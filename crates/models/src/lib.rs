@@ -34,6 +34,7 @@ mod lenet5;
 mod network;
 mod nin;
 mod params;
+mod place;
 pub mod reference;
 pub mod weights;
 mod zfnet;
@@ -46,4 +47,5 @@ pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError
 pub use lenet5::TABLE_I;
 pub use network::{CurvatureError, Definition, InputError, Network, Row, Trace, UnknownLayer};
 pub use params::{ParamMapper, ParamVisitor};
+pub use place::Crossing;
 pub use zoo::{BuildError, Model, UnknownModel};

@@ -9,8 +9,8 @@ use burn::tensor::{Shape, Tensor, TensorData};
 
 /// `scale` times `len` entries of a table of 4096 sines, picked by a hash of (salt, index).
 ///
-/// Entry j of the table is `sin(2 pi (j + 0.5) / 4096)`; element i takes entry
-/// `(i * 2654435761 + salt * 2246822519 + 3266489917) mod 2^32 >> 20`.
+/// Entry j of the table is `sin(2 pi (j + 0.5) / 4096)`. Element i takes entry `((h ^ h >> 15) * 2246822519) >> 20`, where
+/// `h = i * 2654435761 + salt * 2246822519 + 3266489917`, all modulo 2^32.
 pub fn sines(salt: u32, len: usize, scale: f32) -> Vec<f32> {
     let table: Vec<f32> =
         (0..4096).map(|j| libm::sin(core::f64::consts::TAU * (f64::from(j) + 0.5) / 4096.0) as f32).collect();

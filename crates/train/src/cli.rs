@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Train LeNet-5 and its kin. Without arguments: LeNet-5 on the MNIST that ships, to about 1 % test error in minutes.
 #[derive(Parser)]
-#[command(name = "train", version, after_help = recipes())]
+#[command(name = "train", version, after_help = recipes(), args_override_self = true)]
 pub struct Cli {
     /// A recipe that ships with the program, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "lenet5-mnist")]

@@ -25,7 +25,7 @@ pub fn curves(title: &str, history: &[Epoch]) -> Result<Vec<u8>> {
     {
         let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let root = root.titled(title, ("sans-serif", 20))?.margin(0, 8, 0, 12);
+        let root = root.margin(10, 8, 0, 12).titled(title, ("sans-serif", 20))?;
         let series = |f: fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
             history.iter().filter_map(|e| Some((e.epoch as f64, f(e)?))).collect()
         };
@@ -75,6 +75,7 @@ fn mesh(chart: &mut LogChart<'_, '_>, last: f64) -> Result<()> {
     let label = |y: &f64| if *y >= 10.0 { format!("{y:.0}") } else { format!("{}", (y * 1e4).round() / 1e4) };
     chart
         .configure_mesh()
+        .max_light_lines(1)
         .x_desc("epoch")
         .x_labels(usize::min(last as usize + 2, 12))
         .x_label_formatter(&|x| if x.fract() == 0.0 { format!("{x:.0}") } else { String::new() })

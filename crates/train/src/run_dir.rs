@@ -14,6 +14,8 @@ pub struct RunDir(PathBuf);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
+    /// The command that trains the same weights, for the card.
+    pub command: String,
     /// The device it ran on.
     pub device: String,
     /// Where its data is, if not where it ships.
@@ -96,7 +98,12 @@ mod tests {
     use super::*;
 
     fn run_file() -> RunFile {
-        RunFile { device: "flex".into(), data_dir: None, recipe: Recipe::load("lenet5-mnist", &[]).unwrap() }
+        RunFile {
+            command: "train".into(),
+            device: "flex".into(),
+            data_dir: None,
+            recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
+        }
     }
 
     #[test]

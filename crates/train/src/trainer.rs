@@ -80,7 +80,9 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     let model = recipe.model(dataset.classes.len())?;
     let network = model.build(recipe.seed, &device.clone().autodiff())?;
 
-    let run_file = RunFile { device: device_name.clone(), data_dir, recipe: recipe.clone() };
+    // A resumed run is still the run that its first command began.
+    let command = earlier.map_or_else(|| command(cli, &recipe), |run| run.command.clone());
+    let run_file = RunFile { command, device: device_name.clone(), data_dir, recipe: recipe.clone() };
     let mut sgd = Sgd::new(recipe.optimizer.momentum, recipe.optimizer.weight_decay);
     let (run, network, progress) = match resumed {
         None => (RunDir::create(cli.out.as_deref(), &run_file)?, network, Progress::default()),
@@ -102,7 +104,7 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         training: Some(Training {
             dataset: dataset.name.clone(),
             recipe: recipe.name.clone(),
-            command: command(cli, &recipe),
+            command: run_file.command.clone(),
             seed: recipe.seed,
             epochs: 0,
             test_error: None,

@@ -1,12 +1,12 @@
-use super::{WeightInit, activate, misfit, per_map, rectify, through, windows};
+use super::{WeightInit, activate, gathered, misfit, per_map, rectify, through, windows};
 use crate::activation::Activation;
-use crate::draw::{Draw, Init};
+use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
 use burn::tensor::module::{conv_transpose2d, conv2d, conv2d_weight_backward};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
+use burn::tensor::{Device, Tensor};
 
 /// A convolution with bias and, if any, its activation.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub struct ConvConfig {
     pub grouped: bool,
     /// What the weights start as.
     pub weight: WeightInit,
-    /// What the biases start as.
+    /// What the biases start as, unless `weight` says.
     pub bias: f32,
     /// What is applied to the sum.
     pub activation: Option<Activation>,
@@ -74,14 +74,14 @@ impl LayerConfig for ConvConfig {
         let [channels, height, width] = input;
         let (k, towers) = (self.kernel, self.towers);
         let groups = if self.grouped { towers } else { 1 };
-        if towers == 0 || self.out % towers != 0 || channels % groups != 0 {
+        if towers == 0 || !self.out.is_multiple_of(towers) || !channels.is_multiple_of(groups) {
             return Err(misfit(draw, format!("{channels} -> {} maps don't divide into {towers} towers", self.out)));
         }
         let [top, left, bottom, right] = self.padding;
         let (Some(oh), Some(ow)) =
             (windows(height, top + bottom, k, self.stride, false), windows(width, left + right, k, self.stride, false))
         else {
-            return Err(misfit(draw, format!("a {k}x{k} kernel doesn't fit a {height}x{width} map")));
+            return Err(misfit(draw, format!("a {k}x{k}/{} kernel doesn't fit a {height}x{width} map", self.stride)));
         };
         let (seen, made) = (channels / groups, self.out / towers);
         let fan_in = k * k * seen;
@@ -89,7 +89,7 @@ impl LayerConfig for ConvConfig {
             let tower = if towers == 1 { String::new() } else { format!("{}.", tower_name(t)) };
             Tower {
                 weight: draw.param(&format!("{tower}weight"), [made, seen, k, k], self.weight.with_fan_in(fan_in)),
-                bias: draw.param(&format!("{tower}bias"), [made], Init::Constant(self.bias)),
+                bias: draw.param(&format!("{tower}bias"), [made], self.weight.bias(fan_in, self.bias)),
             }
         };
         let times = if towers == 1 { String::new() } else { format!("·{towers}") };
@@ -124,14 +124,23 @@ impl Conv {
         }
     }
 
+    fn devices(&self) -> impl ExactSizeIterator<Item = Device> {
+        self.towers.iter().map(|tower| tower.weight.lazy_device())
+    }
+
     /// What each tower reads of `x`, on the device where its weights are.
     fn reads(&self, x: Maps) -> Vec<Tensor<4>> {
-        let devices = self.towers.iter().map(|t| t.weight.lazy_device());
         if self.spec.groups == 1 {
-            devices.map(|d| x.clone().join_on(&d)).collect()
+            self.devices().map(|device| x.clone().join_on(&device)).collect()
         } else {
-            x.split(self.towers.len()).0.into_iter().zip(devices).map(|(x, d)| x.to_device(&d)).collect()
+            x.split_on(self.devices()).0
         }
+    }
+
+    /// The layer with tower t on the t-th of `devices`, from the first again when they run out.
+    pub(crate) fn place(mut self, devices: &[Device]) -> Self {
+        self.towers = self.towers.into_iter().zip(devices.iter().cycle()).map(|(t, device)| t.fork(device)).collect();
+        self
     }
 }
 
@@ -148,11 +157,21 @@ impl Layer for Conv {
         Maps(made.collect())
     }
 
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        let (parts, size) = (self.towers.len(), self.spec.input.iter().product());
+        let crossing = match (self.spec.groups, towers) {
+            (1, _) => gathered(size, towers, parts),
+            (groups, 1) => size - size / groups,
+            _ => 0,
+        };
+        (parts, crossing)
+    }
+
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
         let back: Vec<_> = self
             .towers
             .iter()
-            .zip(signal.split(self.towers.len()).0)
+            .zip(signal.split_on(self.devices()).0)
             .map(|(tower, s)| adjoint(rectify(self.activation, s), tower.weight.val(), self.window, self.spec.input))
             .collect();
         if self.spec.groups > 1 {

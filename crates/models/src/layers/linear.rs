@@ -1,10 +1,10 @@
-use super::{WeightInit, activate, misfit, per_map, rectify, through, tower_name};
+use super::{WeightInit, activate, gathered, misfit, per_map, rectify, through, tower_name};
 use crate::activation::Activation;
-use crate::draw::{Draw, Init};
+use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 /// A fully connected layer: every unit reads all that comes in.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct LinearConfig {
     pub towers: usize,
     /// What the weights start as.
     pub weight: WeightInit,
-    /// What the biases start as.
+    /// What the biases start as, unless `weight` says.
     pub bias: f32,
     /// What is applied to the sum.
     pub activation: Option<Activation>,
@@ -51,7 +51,7 @@ impl LayerConfig for LinearConfig {
     fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
         let [c, h, w] = input;
         let (fan_in, towers) = (c * h * w, self.towers);
-        if towers == 0 || self.out % towers != 0 {
+        if towers == 0 || !self.out.is_multiple_of(towers) {
             return Err(misfit(draw, format!("{} units don't divide into {towers} towers", self.out)));
         }
         let made = self.out / towers;
@@ -59,7 +59,7 @@ impl LayerConfig for LinearConfig {
             let tower = if towers == 1 { String::new() } else { format!("{}.", tower_name(t)) };
             Tower {
                 weight: draw.param(&format!("{tower}weight"), [made, fan_in], self.weight.with_fan_in(fan_in)),
-                bias: draw.param(&format!("{tower}bias"), [made], Init::Constant(self.bias)),
+                bias: draw.param(&format!("{tower}bias"), [made], self.weight.bias(fan_in, self.bias)),
             }
         };
         let times = if towers == 1 { String::new() } else { format!("·{towers}") };
@@ -73,6 +73,14 @@ impl LayerConfig for LinearConfig {
             ..Spec::pointwise("linear", input)
         };
         Ok(Op::Linear(Linear { towers: (0..towers).map(part).collect(), activation: self.activation, spec }))
+    }
+}
+
+impl Linear {
+    /// The layer with tower t on the t-th of `devices`, from the first again when they run out.
+    pub(crate) fn place(mut self, devices: &[Device]) -> Self {
+        self.towers = self.towers.into_iter().zip(devices.iter().cycle()).map(|(t, device)| t.fork(device)).collect();
+        self
     }
 }
 
@@ -91,10 +99,16 @@ impl Layer for Linear {
         Maps(made.collect())
     }
 
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        let parts = self.towers.len();
+        (parts, gathered(self.spec.input.iter().product(), towers, parts))
+    }
+
     fn project(&self, signal: Maps, _: &Seen) -> Maps {
         let [c, h, w] = self.spec.input;
+        let devices = self.towers.iter().map(|tower| tower.weight.lazy_device());
         let device = self.towers[0].weight.lazy_device();
-        let back = self.towers.iter().zip(signal.split(self.towers.len()).0).map(|(tower, s)| {
+        let back = self.towers.iter().zip(signal.split_on(devices).0).map(|(tower, s)| {
             let s = rectify(self.activation, s).flatten::<2>(1, 3);
             s.matmul(tower.weight.val()).to_device(&device)
         });

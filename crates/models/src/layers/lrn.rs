@@ -1,7 +1,7 @@
-use super::misfit;
+use super::{gathered, misfit};
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
-use alloc::format;
+use alloc::{format, vec::Vec};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -35,7 +35,7 @@ pub struct Lrn {
 
 impl LayerConfig for LrnConfig {
     fn init(&self, input: Shape, draw: &Draw) -> Result<Op, ShapeError> {
-        if self.size % 2 == 0 {
+        if self.size.is_multiple_of(2) {
             return Err(misfit(draw, format!("a window of {} maps has no middle", self.size)));
         }
         Ok(Op::Lrn(Lrn { config: *self, spec: Spec::pointwise("lrn", input) }))
@@ -72,10 +72,16 @@ impl Layer for Lrn {
 
     fn forward(&self, x: Maps) -> Maps {
         if self.config.across_towers && x.0.len() > 1 {
-            let towers = x.0.len();
-            return Maps::one(self.normalise(x.join())).split(towers);
+            let devices: Vec<_> = x.0.iter().map(Tensor::device).collect();
+            return Maps::one(self.normalise(x.join())).split_on(devices.into_iter());
         }
         x.each(|x| self.normalise(x))
+    }
+
+    /// Across towers, the first tower normalises all maps and hands the others theirs back.
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        let size = self.spec.input.iter().product();
+        (towers, if self.config.across_towers { 2 * gathered(size, towers, 1) } else { 0 })
     }
 
     /// Passed through unchanged: the paper doesn't say how to undo it.

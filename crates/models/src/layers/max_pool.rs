@@ -32,7 +32,10 @@ impl LayerConfig for MaxPoolConfig {
         let [c, h, w] = input;
         let side = |size| windows(size, 0, self.kernel, self.stride, self.ceil);
         let (Some(oh), Some(ow)) = (side(h), side(w)) else {
-            return Err(misfit(draw, format!("a {0}x{0} window doesn't fit a {h}x{w} map", self.kernel)));
+            return Err(misfit(
+                draw,
+                format!("a {0}x{0}/{1} window doesn't fit a {h}x{w} map", self.kernel, self.stride),
+            ));
         };
         let spec = Spec {
             output: [c, oh, ow],
@@ -76,7 +79,8 @@ impl Layer for MaxPool {
     fn project(&self, signal: Maps, seen: &Seen) -> Maps {
         let switches = seen.switches.as_ref().expect("a max pool leaves switches");
         let [_, h, w] = self.spec.input;
-        let back = signal.split(switches.len()).0.into_iter().zip(switches).map(|(s, at)| {
+        let devices = switches.iter().map(Tensor::device);
+        let back = signal.split_on(devices).0.into_iter().zip(switches).map(|(s, at)| {
             let [n, c, oh, ow] = s.dims();
             let flat = [n, c, oh * ow];
             Tensor::<3>::zeros([n, c, h * w], &s.device())

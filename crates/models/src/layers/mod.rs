@@ -40,7 +40,7 @@ pub enum WeightInit {
     LeCun,
     /// Gaussian with this standard deviation.
     Normal(f32),
-    /// Even over ±1 / sqrt(F): what `torch.nn` starts its convolutions and linear layers with.
+    /// Even over ±1 / sqrt(F), biases too: what `torch.nn` starts its convolutions and linear layers with.
     Torch,
 }
 
@@ -51,6 +51,14 @@ impl WeightInit {
             Self::LeCun => Init::Uniform(2.4 / fan_in as f32),
             Self::Normal(deviation) => Init::Normal(deviation),
             Self::Torch => Init::Uniform(1.0 / libm::sqrtf(fan_in as f32)),
+        }
+    }
+
+    /// The rule for the biases of such units, `constant` where a layer may choose.
+    fn bias(self, fan_in: usize, constant: f32) -> Init {
+        match self {
+            Self::Torch => self.with_fan_in(fan_in),
+            Self::LeCun | Self::Normal(_) => Init::Constant(constant),
         }
     }
 }
@@ -93,8 +101,18 @@ fn spread(x: Tensor<4>, k: usize, height: usize, width: usize) -> Tensor<4> {
     x.pad((0, width - w * k, 0, height - h * k), 0.0)
 }
 
-/// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over.
+/// How many numbers of an image's maps of `size` numbers, shared out to `towers` towers, cross to another tower when
+/// `parts` towers each read all of them.
+fn gathered(size: usize, towers: usize, parts: usize) -> usize {
+    (0..parts).map(|part| if part < towers { size - size / towers } else { size }).sum()
+}
+
+/// A sliding window's outputs along one side, counted the Caffe way: `ceil` keeps a last window that hangs over. `None`
+/// if no window fits, or none ever moves on.
 fn windows(size: usize, padding: usize, kernel: usize, stride: usize, ceil: bool) -> Option<usize> {
+    if kernel == 0 || stride == 0 {
+        return None;
+    }
     let span = (size + padding).checked_sub(kernel)?;
     Some(if ceil { span.div_ceil(stride) } else { span / stride } + 1)
 }

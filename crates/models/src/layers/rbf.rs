@@ -1,4 +1,4 @@
-use super::{code, misfit};
+use super::{code, gathered, misfit};
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
@@ -61,6 +61,10 @@ impl Layer for Rbf {
         let distance = x.unsqueeze_dim::<3>(1) - codes.unsqueeze_dim::<3>(0);
         let [n, out, _] = distance.dims();
         Maps::one(distance.square().sum_dim(2).neg().reshape([n, out, 1, 1]))
+    }
+
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
     /// A class's signal goes back along its code, the point where its penalty is 0.

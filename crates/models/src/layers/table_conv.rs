@@ -1,5 +1,5 @@
 use super::conv::adjoint;
-use super::{WeightInit, activate, misfit, per_map, rectify, through, windows};
+use super::{WeightInit, activate, gathered, misfit, per_map, rectify, through, windows};
 use crate::activation::Activation;
 use crate::draw::{Draw, Init};
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
@@ -178,8 +178,12 @@ impl Layer for TableConv {
 
     fn forward(&self, x: Maps) -> Maps {
         let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-        let y = conv2d(x.join(), self.dense(), Some(self.bias.val()), options);
+        let y = conv2d(x.join_on(&self.bias.lazy_device()), self.dense(), Some(self.bias.val()), options);
         Maps::one(activate(self.activation, y))
+    }
+
+    fn exchange(&self, towers: usize) -> (usize, usize) {
+        (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
     fn project(&self, signal: Maps, _: &Seen) -> Maps {

@@ -1,0 +1,52 @@
+//! Towers on several devices, as AlexNet's were in 2012.
+
+use crate::layer::Op;
+use crate::network::{Network, Slot};
+use alloc::{string::String, vec::Vec};
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::Serialize;
+
+/// What goes from tower to tower in a layer's forward pass. As many bytes come back as gradients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Crossing {
+    /// The layer's name.
+    pub layer: String,
+    /// Bytes for one image, in all directions together.
+    pub bytes_per_image: usize,
+}
+
+impl Network {
+    /// The network with tower t of every layer on the t-th of `devices`, starting over where there are fewer devices than
+    /// towers. Layers of one tower live on the first device, where the logits arrive too.
+    ///
+    /// Trainable as before: gradients and steps stay on the device of their weight. Maps move where they are read.
+    ///
+    /// # Panics
+    /// If there are no devices.
+    #[must_use]
+    pub fn place(mut self, devices: &[Device]) -> Self {
+        assert!(!devices.is_empty(), "a network can't be placed on no device");
+        let place = |op| match op {
+            Op::Conv(layer) => Op::Conv(layer.place(devices)),
+            Op::Linear(layer) => Op::Linear(layer.place(devices)),
+            layer => layer.fork(&devices[0]),
+        };
+        self.slots = self.slots.into_iter().map(|Slot { name, op }| Slot { name, op: place(op) }).collect();
+        self
+    }
+
+    /// Where the towers talk to each other, and how much, if each lives on a device of its own. The images, which every
+    /// tower of the first layer reads, aren't counted.
+    pub fn crossings(&self) -> Vec<Crossing> {
+        let (mut towers, mut crossings) = (1, Vec::new());
+        for (i, slot) in self.slots.iter().enumerate() {
+            let (out, numbers) = slot.op.layer().exchange(towers);
+            towers = out;
+            if i > 0 && numbers > 0 {
+                crossings.push(Crossing { layer: slot.name.clone(), bytes_per_image: numbers * size_of::<f32>() });
+            }
+        }
+        crossings
+    }
+}

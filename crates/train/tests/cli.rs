@@ -1,0 +1,228 @@
+//! The program `train` from the outside: what it writes, what it says, how it ends and goes on.
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// 10 classes of 28x28 images, each a bar at its own place: IDX files as MNIST's.
+fn bars(dir: &Path) {
+    let idx = |magic: u32, sizes: &[u32], body: Vec<u8>| -> Vec<u8> {
+        let header = std::iter::once(magic).chain(sizes.iter().copied()).flat_map(u32::to_be_bytes);
+        header.chain(body).collect()
+    };
+    for (name, n) in [("train", 400u32), ("t10k", 50)] {
+        let label = |i: u32| (i % 10) as u8;
+        let pixel = |i: u32, at: u32| {
+            let (row, column) = (at / 28, at % 28);
+            let place = 4 + 2 * (i % 10);
+            let noise = (i * 31 + at * 17) % 40;
+            if column.abs_diff(place) < 2 && (4..24).contains(&row) { 215 + noise as u8 } else { noise as u8 }
+        };
+        let pixels = (0..n).flat_map(|i| (0..784).map(move |at| pixel(i, at))).collect();
+        fs::write(dir.join(format!("{name}-images-idx3-ubyte")), idx(2051, &[n, 28, 28], pixels)).unwrap();
+        fs::write(dir.join(format!("{name}-labels-idx1-ubyte")), idx(2049, &[n], (0..n).map(label).collect())).unwrap();
+    }
+}
+
+struct Bench {
+    dir: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("bars")).unwrap();
+        bars(&dir.path().join("bars"));
+        Self { dir }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_train"));
+        command.current_dir(self.dir.path()).args(arguments);
+        command
+    }
+
+    /// Three epochs of 13 steps each, unless `more` says otherwise.
+    fn smoke(&self, out: &str, more: &[&str]) -> Command {
+        let mut command = self.command(&["--data-dir", "bars", "--out", out, "--set", "data.validation=80"]);
+        command.args(["--set", "data.batch_size=25", "--epochs", "3", "--set", "schedule.warmup=0"]).args(more);
+        command
+    }
+
+    fn read(&self, file: &str) -> Vec<u8> {
+        fs::read(self.dir.path().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+    }
+}
+
+fn run(command: &mut Command) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn a_run_writes_all_its_files() {
+    let bench = Bench::new();
+    let (code, out, err) = run(&mut bench.smoke("run", &[]));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("epoch  3/3") && out.contains("test error "), "{out}");
+    for file in ["run.toml", "metrics.csv", "curves.png", "best.safetensors", "last.safetensors", "confusion.csv"] {
+        assert!(!bench.read(&format!("run/{file}")).is_empty(), "{file}");
+    }
+    let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
+    let keys =
+        "model dataset device seed epochs test_error test_top1 train_seconds images_per_second parameters weights";
+    for key in keys.split(' ') {
+        assert!(summary.get(key).is_some(), "{key} is missing: {summary}");
+    }
+    assert_eq!((&summary["model"], &summary["parameters"]), (&"lenet5".into(), &60_850.into()));
+    assert_eq!(summary["test_error"].as_f64().unwrap() + summary["test_top1"].as_f64().unwrap(), 1.0);
+    assert_eq!(String::from_utf8(bench.read("run/metrics.csv")).unwrap().lines().count(), 4);
+}
+
+#[test]
+fn it_learns() {
+    let bench = Bench::new();
+    let (code, _, err) = run(&mut bench.smoke("run", &["--epochs", "12", "--set", "optimizer.weight_decay=0"]));
+    assert_eq!(code, Some(0), "{err}");
+    let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
+    assert!(summary["test_error"].as_f64().unwrap() <= 0.1, "{summary}");
+}
+
+#[test]
+fn json_is_json_line_by_line() {
+    let bench = Bench::new();
+    let (code, out, _) = run(&mut bench.smoke("run", &["--json", "--epochs", "2"]));
+    assert_eq!(code, Some(0));
+    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["start", "epoch", "epoch", "end"]);
+}
+
+#[test]
+fn one_seed_gives_the_same_bytes_whatever_the_threads() {
+    let bench = Bench::new();
+    let distorted = ["--set", "data.distortion={}"];
+    for (out, threads) in [("a", "0"), ("b", "1"), ("c", "3")] {
+        let (code, _, err) = run(bench.smoke(out, &distorted).args(["--threads", threads]));
+        assert_eq!(code, Some(0), "{err}");
+    }
+    run(bench.smoke("other", &distorted).args(["--seed", "77"]));
+    for file in ["best.safetensors", "last.safetensors", "confusion.csv"] {
+        let a = bench.read(&format!("a/{file}"));
+        assert!(a == bench.read(&format!("b/{file}")) && a == bench.read(&format!("c/{file}")), "{file}");
+    }
+    assert!(bench.read("a/last.safetensors") != bench.read("other/last.safetensors"));
+}
+
+/// Killed at several moments, gently and not, and resumed each time: the same bytes as without.
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_ends_with_the_same_bytes() {
+    let bench = Bench::new();
+    let long = ["--epochs", "8"];
+    let (code, _, err) = run(&mut bench.smoke("whole", &long));
+    assert_eq!(code, Some(0), "{err}");
+
+    let start = bench.smoke("pieces", &long).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = start;
+    let mut gentle_ends = Vec::new();
+    for (i, wait) in [150u64, 420, 250, 330, 180, 510].into_iter().enumerate() {
+        std::thread::sleep(Duration::from_millis(wait));
+        let gentle = i % 2 == 0;
+        let signal = if gentle { "-INT" } else { "-KILL" };
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+        let code = child.wait().unwrap().code();
+        if gentle {
+            gentle_ends.push(code);
+        }
+        let resume = bench.command(&["--resume", "pieces"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        child = resume.unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // 3: interrupted and saved; 0: it was done before the signal came; none: the signal came before its handler.
+    assert!(gentle_ends.iter().all(|c| matches!(c, Some(0 | 3) | None)), "{gentle_ends:?}");
+    for file in ["best.safetensors", "last.safetensors", "confusion.csv"] {
+        assert!(bench.read(&format!("whole/{file}")) == bench.read(&format!("pieces/{file}")), "{file}");
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_saves_and_says_how_to_go_on() {
+    let bench = Bench::new();
+    let mut command = bench.smoke("run", &["--epochs", "1000"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Once there is a checkpoint the loop runs, and the handler is in place.
+    let checkpoint = bench.dir.path().join("run/checkpoint.safetensors");
+    for _ in 0..3000 {
+        if checkpoint.exists() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("cargo run -p train -- --resume run"), "{stderr}");
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let bench = Bench::new();
+    fs::create_dir(bench.dir.path().join("mine")).unwrap();
+    fs::write(bench.dir.path().join("mine/notes.txt"), "mine").unwrap();
+    let (code, _, err) = run(&mut bench.smoke("mine", &[]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("--out mine: is not empty"), "{err}");
+    assert_eq!(bench.read("mine/notes.txt"), b"mine");
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named() {
+    let bench = Bench::new();
+    run(&mut bench.smoke("run", &["--epochs", "1"]));
+    let path = bench.dir.path().join("run/checkpoint.safetensors");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "2"]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("run/checkpoint.safetensors: the checkpoint can't be used"), "{err}");
+}
+
+#[test]
+fn the_paper_s_recipes_run_on_both_backends() {
+    let bench = Bench::new();
+    let few = ["--set", "data.limit=60", "--epochs", "1", "--data-dir", "bars"];
+    for (recipe, device, out) in [("lenet5-mnist-1998", "flex", "a"), ("lenet5-rbf-mnist", "ndarray", "b")] {
+        let mut command = bench.command(&["--recipe", recipe, "--device", device, "--out", out]);
+        let validation = ["--set", "data.validation=0", "--set", "schedule={ kind = \"constant\", rate = 0.0005 }"];
+        let (code, out, err) = run(command.args(few).args(validation));
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.contains("lenet5-rbf (60,000 parameters)"), "{out}");
+    }
+}
+
+#[test]
+fn mistakes_end_with_their_codes() {
+    let bench = Bench::new();
+    for (arguments, code, message) in [
+        (&["--recipe", "lenet"][..], 1, "no recipe is called 'lenet'"),
+        (&["--device", "tpu"], 2, "linked here: flex, ndarray"),
+        (&["--device", "cuda"], 2, "Build with --features cuda"),
+        (&["--data-dir", "nowhere", "--out", "x"], 1, "nowhere"),
+        (&["--resume", "nowhere"], 1, "is not a run's directory"),
+        (&["--epochs", "0"], 1, "0 is not in 1.."),
+        (&["--colour"], 1, "unexpected argument"),
+    ] {
+        let (got, _, err) = run(&mut bench.command(arguments));
+        assert_eq!(got, Some(code), "{arguments:?}: {err}");
+        assert!(err.contains(message), "{arguments:?}: {err}");
+    }
+    let (code, help, _) = run(&mut bench.command(&["--help"]));
+    assert_eq!(code, Some(0));
+    assert!(help.contains("Recipes: lenet5-mnist, "), "{help}");
+}

@@ -1,0 +1,51 @@
+//! `cargo xtask ci`: the cheapest checks first.
+
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// Runs every check; stops at the first that fails.
+pub fn run() -> Result<()> {
+    let started = Instant::now();
+    cargo("format", &["fmt", "--all", "--check"], &[])?;
+    cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+    cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    cargo("programs", &["build", "--workspace"], &[])?;
+    cargo("embedding", &["run", "--manifest-path", "examples/embed/Cargo.toml"], &[])?;
+    // Burn's features differ here, so Burn is another crate: it gets a folder of its own.
+    let bare = format!("{}-bare", target_dir());
+    cargo(
+        "models without std",
+        &["check", "-p", "models", "--no-default-features", "--features", "flex"],
+        &[("CARGO_TARGET_DIR", &bare)],
+    )?;
+    if let Ok(python) = std::env::var("PEERS_PYTHON") {
+        let infer = Path::new(&target_dir()).join("debug/infer");
+        let script = ["crates/formats/tests/check_peers.py", &infer.display().to_string()];
+        step("PyTorch and ONNX Runtime agree", Command::new(python).args(script))?;
+    } else {
+        println!("   PyTorch and ONNX Runtime: not compared, PEERS_PYTHON names no Python that has them");
+    }
+    cargo("tests", &["test", "--workspace"], &[])?;
+    println!("== all of it in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn target_dir() -> String {
+    std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())
+}
+
+fn cargo(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    step(name, Command::new(cargo).args(arguments).envs(environment.iter().copied()))
+}
+
+fn step(name: &str, command: &mut Command) -> Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    let status = command.status().with_context(|| format!("{name}: {command:?} can't be started"))?;
+    ensure!(status.success(), "{name}: {command:?} ended with {status}");
+    println!("   {name}: {} s", started.elapsed().as_secs());
+    Ok(())
+}
