@@ -11,6 +11,7 @@ mod run_dir;
 mod sgd;
 mod trainer;
 
+pub use gradients::{Gradient, gradient};
 pub use recipe::{Loss, Recipe};
 pub use sgd::Sgd;
 pub use trainer::train;
