@@ -1,7 +1,7 @@
 //! Other people's weight files: bytes in, named tensors of our networks out, and back.
 //!
 //! [`read`] tells a file's format by its content and answers with a network and the card that says how to feed it;
-//! [`write`] goes the other way. Every reader treats its bytes as hostile: nothing in a file is executed, sizes are
+//! [`write()`] goes the other way. Every reader treats its bytes as hostile: nothing in a file is executed, sizes are
 //! checked against what is there before memory is reserved, and whatever doesn't fit is an error that names it.
 //!
 //! ```

@@ -350,15 +350,15 @@ class ZFNet512(Net):
 
     def run(self, x):
         x = self.keep("conv1", F.relu(conv(self.conv1, x, stride=2)))
-        x = self.keep("norm1", lrn(x, 1, 1.0, 1e-4))
+        x = self.keep("norm1", lrn(x, 1, 2.0, 5e-4))
         x = self.keep("pool1", F.max_pool2d(x, 3, 2))
         x = self.keep("conv2", F.relu(conv(self.conv2, x, stride=2)))
-        x = self.keep("norm2", lrn(x, 1, 1.0, 1e-4))
+        x = self.keep("norm2", lrn(x, 1, 2.0, 5e-4))
         x = self.keep("pool2", F.max_pool2d(x, 3, 2))
         x = self.keep("conv3", F.relu(conv(self.conv3, x, padding=1)))
         x = self.keep("conv4", F.relu(conv(self.conv4, x, padding=1)))
         x = self.keep("conv5", F.relu(conv(self.conv5, x, padding=1)))
-        x = self.keep("pool5", F.max_pool2d(F.pad(x, (0, 1, 0, 1), value=-torch.inf), 3, 2))
+        x = self.keep("pool5", F.max_pool2d(x, 2, 2))
         x = self.keep("fc6", F.relu(linear(self.fc6, x)))
         x = self.keep("fc7", F.relu(linear(self.fc7, x)))
         return self.keep("fc8", linear(self.fc8, x))
