@@ -150,9 +150,13 @@ fn check(layer: &Layer<'_>, step: &Step<'_>) -> Result<(), String> {
             equal("stride", int(p, 3, 1)?, *stride)?;
             equal("pad", int(p, 4, 0)?, 0)
         }
-        (What::AvgPool { kernel, .. }, _, Some(p), _) => {
+        (What::AvgPool { kernel, stride, .. }, _, Some(p), _) => {
             equal("pool (0 is MAX, 1 is AVE)", int(p, 1, 0)?, 1)?;
-            if int(p, 12, 0)? != 0 { Ok(()) } else { equal("kernel_size", int(p, 2, *kernel as i64)?, *kernel) }
+            if int(p, 12, 0)? != 0 {
+                return Ok(()); // over the whole map
+            }
+            equal("kernel_size", int(p, 2, *kernel as i64)?, *kernel)?;
+            equal("stride", int(p, 3, 1)?, *stride)
         }
         (What::Lrn { config, .. }, _, _, Some(p)) => {
             equal("norm_region", int(p, 4, 0)?, 0)?;

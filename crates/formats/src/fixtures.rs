@@ -86,3 +86,16 @@ fn towers_that_keep_their_maps_apart_come_back() {
     let error: FormatError = onnx::read(&apart).unwrap().arrays(&network(true)).unwrap_err();
     assert!(error.to_string().contains("norm1: Reshape 'norm1.part', expected LRN"), "{error}");
 }
+
+#[test]
+fn every_activation_and_number_of_classes_comes_back() {
+    for (activation, classes) in [(Activation::Tanh, 10), (Activation::Sigmoid, 7), (Activation::ScaledTanh, 26)] {
+        let model = Model { activation, classes, ..Model::named("lenet5").unwrap() };
+        let network = reference::with_formula_weights(model.build(0, &flex()).unwrap());
+        let card = untrained(&network);
+        for format in [crate::Format::Safetensors, crate::Format::Pytorch, crate::Format::Onnx] {
+            let import = crate::read(&write(&network, &card, format).unwrap(), None, &flex()).unwrap();
+            assert_eq!((import.network.tensors(), import.card), (network.tensors(), card.clone()), "{format:?}");
+        }
+    }
+}

@@ -76,6 +76,10 @@ pub(crate) fn steps(network: &Network) -> Vec<Step<'_>> {
                 Some(What::MaxPool { kernel: c.kernel, stride: c.stride, ceil: c.ceil })
             }
             Op::AvgPool(_) => Some(What::AvgPool { kernel: side, stride: side, ceil: false }),
+            Op::OverlapAvgPool(l) => {
+                let c = l.config();
+                Some(What::AvgPool { kernel: c.kernel, stride: c.stride, ceil: true })
+            }
             Op::Lrn(l) => {
                 let parts = if l.config().across_towers { 1 } else { parts };
                 Some(What::Lrn { config: l.config(), parts })

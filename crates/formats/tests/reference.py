@@ -232,7 +232,10 @@ def zfnet512():
     )
 
 
-def nin(size, blocks):
+CIFAR = [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 10)]
+
+
+def nin(size, blocks, pool2=None):
     """Blocks of (kernel, maps, maps, maps): mlpconv layers; ReLU follows the last one, too."""
     layers, inputs = OrderedDict(), size[0]
     for i, (kernel, a, b, c) in enumerate(blocks):
@@ -240,7 +243,7 @@ def nin(size, blocks):
         layers[f"cccp{2 * i + 1}"] = Conv(a, b, 1)
         layers[f"cccp{2 * i + 2}"] = Conv(b, c, 1)
         if i < 2:
-            layers[f"pool{i + 1}"] = pool(ceil=True)
+            layers[f"pool{i + 1}"] = pool2 if i and pool2 else pool(ceil=True)
         inputs = c
     return Net(size, **layers, gap=nn.AdaptiveAvgPool2d(1))
 
@@ -288,11 +291,12 @@ NETWORKS = {
     "zfnet": lambda: zfnet((384, 384, 256)),
     "zfnet-b": lambda: zfnet((512, 1024, 512)),
     "zfnet512": zfnet512,
-    "nin-cifar10": lambda: nin([3, 32, 32], [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 10)]),
-    "nin-cifar100": lambda: nin([3, 32, 32], [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 100)]),
+    "nin-cifar10": lambda: nin([3, 32, 32], CIFAR),
+    "nin-cifar100": lambda: nin([3, 32, 32], [*CIFAR[:2], (3, 192, 192, 100)]),
     "nin-svhn": lambda: nin([3, 32, 32], [(5, 128, 96, 64), (5, 320, 256, 128), (5, 384, 256, 10)]),
     "nin-mnist": lambda: nin([1, 28, 28], [(5, 96, 64, 48), (5, 128, 96, 48), (5, 128, 96, 10)]),
     "nin-imagenet": nin_imagenet,
+    "nin-cifar10-caffe": lambda: nin([3, 32, 32], CIFAR, nn.AvgPool2d(3, 2, ceil_mode=True)),
     "nin-chapter": nin_chapter,
 }
 

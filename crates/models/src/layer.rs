@@ -1,7 +1,9 @@
 //! What a layer is, and the maps that flow between layers.
 
 use crate::draw::Draw;
-use crate::layers::{Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, Rbf, Subsample, TableConv};
+use crate::layers::{
+    Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, OverlapAvgPool, Rbf, Subsample, TableConv,
+};
 use alloc::{string::String, vec, vec::Vec};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
@@ -187,6 +189,7 @@ pub enum Op {
     Linear(Linear),
     Lrn(Lrn),
     MaxPool(MaxPool),
+    OverlapAvgPool(OverlapAvgPool),
     Rbf(Rbf),
     Subsample(Subsample),
     TableConv(TableConv),
@@ -203,6 +206,7 @@ impl Op {
             Self::Linear(l) => l,
             Self::Lrn(l) => l,
             Self::MaxPool(l) => l,
+            Self::OverlapAvgPool(l) => l,
             Self::Rbf(l) => l,
             Self::Subsample(l) => l,
             Self::TableConv(l) => l,

@@ -3,7 +3,8 @@
 use crate::activation::Activation;
 use crate::alexnet::imagenet;
 use crate::input::{Framing, InputSpec, Normalise};
-use crate::layers::{AvgPoolConfig, ConvConfig, DropoutConfig, MaxPoolConfig, WeightInit};
+use crate::layer::LayerConfig;
+use crate::layers::{AvgPoolConfig, ConvConfig, DropoutConfig, MaxPoolConfig, OverlapAvgPoolConfig, WeightInit};
 use crate::network::Definition;
 use crate::zoo::{Model, Variant};
 use alloc::{string::ToString, vec};
@@ -11,16 +12,16 @@ use alloc::{string::ToString, vec};
 /// The family, the CIFAR-10 net first.
 pub(crate) const VARIANTS: &[Variant] = &[
     variant("nin-cifar10", "NIN for CIFAR-10", AUTHOR, 10, (966_986, 222_486_528), |model| {
-        three(model, cifar(), &CIFAR, [0.05; 3])
+        three(model, cifar(), &CIFAR, [0.05; 3], POOL)
     }),
     variant("nin-cifar100", "NIN for CIFAR-100", AUTHOR, 100, (984_356, 223_592_448), |model| {
-        three(model, cifar(), &CIFAR, [0.001, 0.01, 0.05])
+        three(model, cifar(), &CIFAR, [0.001, 0.01, 0.05], POOL)
     }),
     variant("nin-svhn", "NIN for street view house numbers", AUTHOR, 10, (1_986_026, 274_235_392), |model| {
-        three(model, cifar(), &SVHN, [0.05; 3])
+        three(model, cifar(), &SVHN, [0.05; 3], POOL)
     }),
     variant("nin-mnist", "NIN for MNIST", AUTHOR, 10, (349_674, 50_699_712), |model| {
-        three(model, mnist(), &MNIST, [0.05; 3])
+        three(model, mnist(), &MNIST, [0.05; 3], POOL)
     }),
     variant(
         "nin-imagenet",
@@ -29,6 +30,14 @@ pub(crate) const VARIANTS: &[Variant] = &[
         1000,
         (7_595_176, 1_100_188_800),
         four,
+    ),
+    variant(
+        "nin-cifar10-caffe",
+        "NIN for CIFAR-10 as Caffe's model zoo has it: pool2 takes means",
+        "Lin's Caffe model, not in the paper",
+        10,
+        (966_986, 222_486_528),
+        |model| three(model, cifar(), &CIFAR, [0.05; 3], MEAN),
     ),
     variant(
         "nin-chapter",
@@ -63,6 +72,8 @@ const SVHN: [Block; 3] = [Block(5, [128, 96, 64]), Block(5, [320, 256, 128]), Bl
 const MNIST: [Block; 3] = [Block(5, [96, 64, 48]), Block(5, [128, 96, 48]), Block(5, [128, 96, 0])];
 
 const POOL: MaxPoolConfig = MaxPoolConfig { kernel: 3, stride: 2, ceil: true };
+/// What Lin's Caffe model has for pool2; his paper and his own configuration files take maxima.
+const MEAN: OverlapAvgPoolConfig = OverlapAvgPoolConfig { kernel: 3, stride: 2 };
 const GAP: AvgPoolConfig = AvgPoolConfig { kernel: None };
 
 fn cifar() -> InputSpec {
@@ -87,7 +98,13 @@ fn conv(out: usize, kernel: usize, deviation: f32) -> ConvConfig {
 
 /// The nets for small images. `spreads` are the standard deviations of conv1, of cccp1 and cccp2, and of the rest. ReLU
 /// follows every layer, the last one too, and the mean over its maps are the logits.
-fn three(model: &Model, input: InputSpec, blocks: &[Block; 3], spreads: [f32; 3]) -> Definition {
+fn three(
+    model: &Model,
+    input: InputSpec,
+    blocks: &[Block; 3],
+    spreads: [f32; 3],
+    pool2: impl LayerConfig + Clone + 'static,
+) -> Definition {
     let mut net = Definition::new(input);
     for (i, Block(kernel, maps)) in blocks.iter().enumerate() {
         let spread = if i == 0 { [spreads[0], spreads[1]] } else { [spreads[2]; 2] };
@@ -97,9 +114,11 @@ fn three(model: &Model, input: InputSpec, blocks: &[Block; 3], spreads: [f32; 3]
             .with(&name("conv", i + 1), conv(maps[0], *kernel, spread[0]))
             .with(&name("cccp", 2 * i + 1), conv(maps[1], 1, spread[1]))
             .with(&name("cccp", 2 * i + 2), conv(maps[2], 1, spread[1]));
-        if i < 2 {
-            net = net.with(&name("pool", i + 1), POOL).with(&name("drop", i + 1), DropoutConfig(0.5));
-        }
+        net = match i {
+            0 => net.with("pool1", POOL).with("drop1", DropoutConfig(0.5)),
+            1 => net.with("pool2", pool2.clone()).with("drop2", DropoutConfig(0.5)),
+            _ => net,
+        };
     }
     net.with("gap", GAP)
 }

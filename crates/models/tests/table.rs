@@ -12,7 +12,7 @@ use support::flex;
 /// Name, parameters, multiply-accumulates, and how many parameters one class more brings. From the papers, the authors'
 /// configuration files and, for `alexnet-torchvision` and `zfnet512`, the published files; added up layer by layer in
 /// layers.txt.
-const VARIANTS: [(&str, usize, usize, usize); 18] = [
+const VARIANTS: [(&str, usize, usize, usize); 19] = [
     ("lenet5", 60_850, 326_520, 84 + 1),
     ("lenet5-rbf", 60_000, 326_520, 0),
     ("lenet5-dense", 61_706, 416_520, 84 + 1),
@@ -30,6 +30,7 @@ const VARIANTS: [(&str, usize, usize, usize); 18] = [
     ("nin-svhn", 1_986_026, 274_235_392, 256 + 1),
     ("nin-mnist", 349_674, 50_699_712, 96 + 1),
     ("nin-imagenet", 7_595_176, 1_100_188_800, 1024 + 1),
+    ("nin-cifar10-caffe", 966_986, 222_486_528, 192 + 1),
     ("nin-chapter", 81_960, 56_753_408, 0), // its whole third block is as wide as there are classes: see the test
 ];
 
