@@ -23,7 +23,7 @@ fn json(arguments: &[&str]) -> Value {
 #[test]
 fn list_names_every_network() {
     let list = json(&["list", "--json"]);
-    assert_eq!(list.as_array().unwrap().len(), 18);
+    assert_eq!(list.as_array().unwrap().len(), 19);
     let (_, text, _) = infer(&["list"]);
     for model in list.as_array().unwrap() {
         assert!(text.contains(model["model"].as_str().unwrap()));
