@@ -72,21 +72,14 @@ pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<4> {
     Tensor::from_data(TensorData::new(batch.images.clone(), batch.shape), device)
 }
 
-/// Classifies `images`, `batch_size` at a time; `progress` hears how many are done after each batch.
+/// Classifies `images`, `batch_size` at a time.
 ///
 /// # Errors
 /// If an image doesn't fit the network, or an answer is not a number (the weights are damaged).
-pub fn evaluate(
-    network: &Network,
-    images: Arc<Images>,
-    batch_size: usize,
-    device: &Device,
-    mut progress: impl FnMut(usize),
-) -> Result<Confusion> {
+pub fn evaluate(network: &Network, images: Arc<Images>, batch_size: usize, device: &Device) -> Result<Confusion> {
     let options = LoaderOptions { batch_size, threads: 1, ..LoaderOptions::default() };
     let loader = Loader::new(images, network.input().clone(), options)?;
     let mut confusion = Confusion::new(network.classes());
-    let mut done = 0;
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
         let logits = network.forward(to_tensor(&batch, device))?;
@@ -101,8 +94,6 @@ pub fn evaluate(
             );
             confusion.add(usize::from(truth), best(row));
         }
-        done += batch.labels.len();
-        progress(done);
     }
     Ok(confusion)
 }

@@ -115,11 +115,6 @@ fn open(backend: &str, index: Option<&str>) -> Result<Device, DeviceError> {
     }
 }
 
-/// Whether two programs' runs on `name` give the same bits: true of the CPU backends for a fixed processor.
-pub fn is_deterministic(name: &str) -> bool {
-    matches!(name, "flex" | "ndarray")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

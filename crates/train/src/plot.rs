@@ -4,7 +4,7 @@ use crate::checkpoint::Epoch;
 use anyhow::{Result, anyhow};
 use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 use plotters::coord::Shift;
-use plotters::coord::combinators::LogCoord;
+use plotters::coord::combinators::{BindKeyPoints, LogCoord, WithKeyPoints};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
@@ -61,7 +61,7 @@ fn panel<'a>(
         .margin(6)
         .x_label_area_size(38)
         .y_label_area_size(56)
-        .build_cartesian_2d(0.5..last + 0.5, (low..high).log_scale())?;
+        .build_cartesian_2d(0.5..last + 0.5, (low..high).log_scale().with_key_points(ticks(low, high)))?;
     mesh(&mut chart, last)?;
     let floor = |&(x, y): &(f64, f64)| (x, y.max(low));
     chart.draw_series(LineSeries::new(points.iter().map(floor), colour.stroke_width(2)))?;
@@ -69,7 +69,18 @@ fn panel<'a>(
     Ok(())
 }
 
-type LogChart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
+/// Round values from `low` to `high`: 1, 2 and 5 of each power of ten; where that leaves fewer than four, 1 to 9.
+fn ticks(low: f64, high: f64) -> Vec<f64> {
+    let powers = low.log10().floor() as i32..=high.log10().floor() as i32;
+    let of = |steps: &[f64]| -> Vec<f64> {
+        let all = powers.clone().flat_map(|p| steps.iter().map(move |s| s * 10f64.powi(p)));
+        all.filter(|y| (low..=high).contains(y)).collect()
+    };
+    let few = of(&[1.0, 2.0, 5.0]);
+    if few.len() < 4 { of(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0]) } else { few }
+}
+
+type LogChart<'a, 'b> = ChartContext<'a, BitMapBackend<'b>, Cartesian2d<RangedCoordf64, WithKeyPoints<LogCoord<f64>>>>;
 
 fn mesh(chart: &mut LogChart<'_, '_>, last: f64) -> Result<()> {
     let label = |y: &f64| if *y >= 10.0 { format!("{y:.0}") } else { format!("{}", (y * 1e4).round() / 1e4) };
@@ -91,6 +102,12 @@ fn mesh(chart: &mut LogChart<'_, '_>, last: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ticks_are_round_and_enough_to_read_by() {
+        assert_eq!(ticks(0.9, 120.0), [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
+        assert_eq!(ticks(1.8, 4.2), [2.0, 3.0, 4.0]);
+    }
 
     #[test]
     fn a_picture_of_any_run_is_a_png() {

@@ -248,7 +248,7 @@ impl Trainer {
         let validation_error = match &self.validation {
             Some(images) => {
                 let network = self.network.valid();
-                Some(evaluate(&network, images.clone(), EVALUATION_BATCH, &self.device, |_| ())?.error())
+                Some(evaluate(&network, images.clone(), EVALUATION_BATCH, &self.device)?.error())
             }
             None => None,
         };
@@ -308,7 +308,7 @@ impl Trainer {
         let path = self.run.file("best.safetensors");
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         let (network, mut card) = weights::load(&bytes, &self.device)?;
-        let confusion = evaluate(&network, test, EVALUATION_BATCH, &self.device, |_| ())?;
+        let confusion = evaluate(&network, test, EVALUATION_BATCH, &self.device)?;
         if let Some(training) = &mut card.training {
             training.test_error = Some(confusion.error());
         }

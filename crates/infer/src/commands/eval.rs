@@ -3,7 +3,7 @@
 use super::Choice;
 use anyhow::{Result, ensure};
 use data::Split;
-use infer::{Table, evaluate};
+use infer::{Table, evaluate, thousands};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     let dataset = dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
     let start = Instant::now();
-    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, &device, |_| ())?;
+    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, &device)?;
     let seconds = start.elapsed().as_secs_f64();
 
     let rows = (0..network.classes()).map(|i| Class {
@@ -105,7 +105,7 @@ fn print(out: &mut impl Write, report: &Report) -> Result<()> {
         report.model,
         report.dataset,
         report.errors,
-        report.images,
+        thousands(report.images as usize),
         100.0 * report.error,
         100.0 * report.top1,
         report.images_per_second,
