@@ -130,6 +130,10 @@ fn an_interrupted_run_ends_with_the_same_bytes() {
 
     let start = bench.smoke("pieces", &long).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut child = start;
+    // Before that it is no run yet, and there is nothing to go on with.
+    while !bench.dir.path().join("pieces/run.toml").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let mut gentle_ends = Vec::new();
     for (i, wait) in [150u64, 420, 250, 330, 180, 510].into_iter().enumerate() {
         std::thread::sleep(Duration::from_millis(wait));
