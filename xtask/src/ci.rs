@@ -12,14 +12,8 @@ pub fn run() -> Result<()> {
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
     cargo("programs", &["build", "--workspace"], &[])?;
-    cargo("embedding", &["run", "--manifest-path", "examples/embed/Cargo.toml"], &[])?;
-    // Burn's features differ here, so Burn is another crate: it gets a folder of its own.
-    let bare = format!("{}-bare", target_dir());
-    cargo(
-        "models without std",
-        &["check", "-p", "models", "--no-default-features", "--features", "flex"],
-        &[("CARGO_TARGET_DIR", &bare)],
-    )?;
+    // Models without std: Burn with other features, built once more.
+    cargo("embedding", &["run", "--locked", "--manifest-path", "examples/embed/Cargo.toml"], &[])?;
     if let Ok(python) = std::env::var("PEERS_PYTHON") {
         let infer = Path::new(&target_dir()).join("debug/infer");
         let script = ["crates/formats/tests/check_peers.py", &infer.display().to_string()];
@@ -37,14 +31,14 @@ fn target_dir() -> String {
 }
 
 fn cargo(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    step(name, Command::new(cargo).args(arguments).envs(environment.iter().copied()))
+    step(name, crate::cargo().args(arguments).envs(environment.iter().copied()))
 }
 
 fn step(name: &str, command: &mut Command) -> Result<()> {
     println!("== {name}");
     let started = Instant::now();
-    let status = command.status().with_context(|| format!("{name}: {command:?} can't be started"))?;
+    let status =
+        command.current_dir(crate::root()).status().with_context(|| format!("{name}: {command:?} can't be started"))?;
     ensure!(status.success(), "{name}: {command:?} ended with {status}");
     println!("   {name}: {} s", started.elapsed().as_secs());
     Ok(())
