@@ -1,0 +1,2 @@
+//! Operators.
+#![cfg_attr(not(feature = "std"), no_std)]
