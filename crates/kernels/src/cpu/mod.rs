@@ -1,0 +1,10 @@
+//! The operators on plain slices of f32, for a CPU: no tensors, no allocation in a steady loop.
+//!
+//! Vector code is written once, over [`pulp::Simd`], and runs as AVX-512, AVX2, NEON or portable code ([`Isa`]).
+//! Results don't depend on the number of threads: work is split where no sum crosses the cut.
+
+pub mod isa;
+pub mod par;
+pub mod tile;
+
+pub use isa::Isa;
