@@ -1,11 +1,11 @@
 //! The operators' derivatives, for every backend.
 
 use crate::ops::{Avg, Conv, Function, Kernels, Lrn, Pool, Sgd};
+use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::Autodiff;
 
 /// An operator whose derivatives are known.
 macro_rules! backward {
@@ -139,12 +139,12 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     }
 
     fn fully_connected(x: F<Self>, weight: F<Self>, bias: F<Self>, function: Function) -> F<Self> {
-        tracked!(
-            LinearStep,
-            [x, weight, bias],
-            B::fully_connected(x.clone(), weight.clone(), bias, function),
-            |y| (x, weight, y.clone(), function)
-        )
+        tracked!(LinearStep, [x, weight, bias], B::fully_connected(x.clone(), weight.clone(), bias, function), |y| (
+            x,
+            weight,
+            y.clone(),
+            function
+        ))
     }
 
     fn lrn(x: F<Self>, lrn: Lrn) -> F<Self> {

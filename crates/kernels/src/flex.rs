@@ -3,4 +3,8 @@
 use crate::ops::Kernels;
 use burn::backend::Flex;
 
+#[cfg(not(feature = "std"))]
 impl Kernels for Flex {}
+
+#[cfg(feature = "std")]
+mod own;

@@ -280,8 +280,7 @@ pub trait Kernels: Backend {
         let n = logits.shape()[0];
         let labels = Self::int_reshape(labels, Shape::from([n, 1]));
         let settings = burn::backend::get_device_settings::<Self>(&logits.device());
-        let minus_one =
-            Self::float_neg(Self::float_ones(Shape::from([n, 1]), &logits.device(), settings.float_dtype));
+        let minus_one = Self::float_neg(Self::float_ones(Shape::from([n, 1]), &logits.device(), settings.float_dtype));
         let share = Self::float_mul_scalar(Self::float_reshape(dy, Shape::from([1, 1])), (1.0 / n as f32).into());
         let softmax = Self::softmax(logits, 1);
         let add = burn::tensor::IndexingUpdateOp::Add;

@@ -3,8 +3,11 @@
 //! Vector code is written once, over [`pulp::Simd`], and runs as AVX-512, AVX2, NEON or portable code ([`Isa`]).
 //! Results don't depend on the number of threads: work is split where no sum crosses the cut.
 
+pub mod conv;
 pub mod isa;
 pub mod par;
+pub mod linear;
+mod planes;
 pub mod tile;
 
 pub use isa::Isa;

@@ -98,39 +98,45 @@ impl Tile<'_> {
             }
         };
         assert!(b.len() >= last + width);
-        let step = |k: usize, at: usize, sums: &mut [[S::f32s; VECTORS]; ROWS], chunk: *const f32, lane: usize| {
-            let _ = k;
-            // SAFETY: `b` holds `width` values from each step on (asserted above; `Table`: by its maker, checked in
-            // debug builds), and a chunk of the panel holds `ROWS * CHUNK`.
-            unsafe {
-                debug_assert!(at + width <= b.len());
-                let row = b.as_ptr().add(at);
-                let vectors: [S::f32s; VECTORS] =
-                    core::array::from_fn(|v| row.add(v * lanes).cast::<S::f32s>().read_unaligned());
-                for (r, sums) in sums.iter_mut().enumerate() {
-                    let value = simd.splat_f32s(*chunk.add(r * CHUNK + lane));
-                    for (sum, vector) in sums.iter_mut().zip(vectors) {
-                        *sum = simd.mul_add_e_f32s(value, vector, *sum);
+        // Plain loops throughout: what a closure does isn't compiled for the vectors of the function around it.
+        let mut k = 0;
+        let mut even = b.as_ptr();
+        while k < depth {
+            let chunk = a[k * ROWS..][..ROWS * CHUNK].as_ptr();
+            let end = CHUNK.min(depth - k);
+            let mut lane = 0;
+            while lane < end {
+                // SAFETY: `b` holds `width` values from each step on: asserted above, or the table's maker saw to it. A
+                // chunk of the panel has `ROWS * CHUNK` numbers.
+                unsafe {
+                    let row = match steps {
+                        Steps::Even(step) => {
+                            let row = even;
+                            even = even.wrapping_add(step);
+                            row
+                        }
+                        Steps::Table(table) => b.as_ptr().add(*table.get_unchecked(k + lane) as usize),
+                    };
+                    let mut vectors = [simd.splat_f32s(0.0); VECTORS];
+                    let mut v = 0;
+                    while v < VECTORS {
+                        vectors[v] = row.add(v * lanes).cast::<S::f32s>().read_unaligned();
+                        v += 1;
+                    }
+                    let mut r = 0;
+                    while r < ROWS {
+                        let value = simd.splat_f32s(*chunk.add(r * CHUNK + lane));
+                        let mut v = 0;
+                        while v < VECTORS {
+                            sums[r][v] = simd.mul_add_e_f32s(value, vectors[v], sums[r][v]);
+                            v += 1;
+                        }
+                        r += 1;
                     }
                 }
+                lane += 1;
             }
-        };
-        let at = |k: usize| match steps {
-            Steps::Even(step) => k * step,
-            Steps::Table(table) => table[k] as usize,
-        };
-        let (whole, rest) = (depth / CHUNK, depth % CHUNK);
-        for i in 0..whole {
-            let chunk = a[i * ROWS * CHUNK..].as_ptr();
-            for lane in 0..CHUNK {
-                step(i * CHUNK + lane, at(i * CHUNK + lane), &mut sums, chunk, lane);
-            }
-        }
-        if rest > 0 {
-            let chunk = a[whole * ROWS * CHUNK..].as_ptr();
-            for lane in 0..rest {
-                step(whole * CHUNK + lane, at(whole * CHUNK + lane), &mut sums, chunk, lane);
-            }
+            k += CHUNK;
         }
         for (r, sums) in sums.iter().enumerate() {
             for (v, sum) in sums.iter().enumerate() {
