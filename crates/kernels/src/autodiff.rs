@@ -1,11 +1,11 @@
 //! The operators' derivatives, for every backend.
 
 use crate::ops::{Avg, Conv, Function, Kernels, Lrn, Pool, Sgd};
+use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::Autodiff;
 
 /// An operator whose derivatives are known.
 macro_rules! backward {
@@ -92,6 +92,12 @@ backward!(AvgPoolStep, 1, (F<B>, Avg), |parents, (x, avg), dy, grads| {
     }
 });
 
+backward!(OverlapAvgPoolStep, 1, (F<B>, Pool), |parents, (x, pool), dy, grads| {
+    if let [Some(node)] = parents {
+        grads.register::<B>(node.id, B::overlap_avg_pool_dx(x, dy, pool));
+    }
+});
+
 backward!(CrossEntropyStep, 1, (F<B>, IntTensor<B>), |parents, (logits, labels), dy, grads| {
     if let [Some(node)] = parents {
         grads.register::<B>(node.id, B::cross_entropy_dx(logits, labels, dy));
@@ -139,12 +145,12 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     }
 
     fn fully_connected(x: F<Self>, weight: F<Self>, bias: F<Self>, function: Function) -> F<Self> {
-        tracked!(
-            LinearStep,
-            [x, weight, bias],
-            B::fully_connected(x.clone(), weight.clone(), bias, function),
-            |y| (x, weight, y.clone(), function)
-        )
+        tracked!(LinearStep, [x, weight, bias], B::fully_connected(x.clone(), weight.clone(), bias, function), |y| (
+            x,
+            weight,
+            y.clone(),
+            function
+        ))
     }
 
     fn lrn(x: F<Self>, lrn: Lrn) -> F<Self> {
@@ -171,6 +177,17 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     }
 
     fn avg_pool_dx(_: F<Self>, _: F<Self>, _: Avg) -> F<Self> {
+        unimplemented!("{FIRST_ORDER}")
+    }
+
+    fn overlap_avg_pool(x: F<Self>, pool: Pool) -> F<Self> {
+        tracked!(OverlapAvgPoolStep, [x], B::overlap_avg_pool(x.clone(), pool), |y| {
+            let _ = &y;
+            (x, pool)
+        })
+    }
+
+    fn overlap_avg_pool_dx(_: F<Self>, _: F<Self>, _: Pool) -> F<Self> {
         unimplemented!("{FIRST_ORDER}")
     }
 
