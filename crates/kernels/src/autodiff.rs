@@ -92,6 +92,12 @@ backward!(AvgPoolStep, 1, (F<B>, Avg), |parents, (x, avg), dy, grads| {
     }
 });
 
+backward!(OverlapAvgPoolStep, 1, (F<B>, Pool), |parents, (x, pool), dy, grads| {
+    if let [Some(node)] = parents {
+        grads.register::<B>(node.id, B::overlap_avg_pool_dx(x, dy, pool));
+    }
+});
+
 backward!(CrossEntropyStep, 1, (F<B>, IntTensor<B>), |parents, (logits, labels), dy, grads| {
     if let [Some(node)] = parents {
         grads.register::<B>(node.id, B::cross_entropy_dx(logits, labels, dy));
@@ -124,8 +130,8 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         unimplemented!("{FIRST_ORDER}")
     }
 
-    fn conv(x: F<Self>, weight: F<Self>, bias: F<Self>, conv: Conv, function: Function) -> F<Self> {
-        tracked!(ConvStep, [x, weight, bias], B::conv(x.clone(), weight.clone(), bias, conv, function), |y| {
+    fn conv(x: F<Self>, weight: F<Self>, bias: F<Self>, conv: Conv, function: Function, _: bool) -> F<Self> {
+        tracked!(ConvStep, [x, weight, bias], B::conv(x.clone(), weight.clone(), bias, conv, function, false), |y| {
             (x, weight, y.clone(), conv, function)
         })
     }
@@ -171,6 +177,17 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
     }
 
     fn avg_pool_dx(_: F<Self>, _: F<Self>, _: Avg) -> F<Self> {
+        unimplemented!("{FIRST_ORDER}")
+    }
+
+    fn overlap_avg_pool(x: F<Self>, pool: Pool) -> F<Self> {
+        tracked!(OverlapAvgPoolStep, [x], B::overlap_avg_pool(x.clone(), pool), |y| {
+            let _ = &y;
+            (x, pool)
+        })
+    }
+
+    fn overlap_avg_pool_dx(_: F<Self>, _: F<Self>, _: Pool) -> F<Self> {
         unimplemented!("{FIRST_ORDER}")
     }
 

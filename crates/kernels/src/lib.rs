@@ -11,6 +11,7 @@ extern crate alloc;
 
 #[cfg(feature = "autodiff")]
 mod autodiff;
+mod compose;
 #[cfg(feature = "std")]
 pub mod cpu;
 #[cfg(feature = "flex")]
@@ -26,12 +27,17 @@ use ops::Kernels;
 /// `f(x * w + b)`: a convolution of `[N, C, H, W]` with `weight` `[M, C / groups, kh, kw]` and `bias` `[M]`, `function`
 /// applied: `[N, M, H', W']`.
 pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>, conv: Conv, function: Function) -> Tensor<4> {
-    wrap(Dispatch::conv(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), conv, function))
+    wrap(Dispatch::conv(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), conv, function, true))
 }
 
 /// `f(x w^T + b)` for `[N, K]`, `weight` `[M, K]` and `bias` `[M]`: `[N, M]`.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>, function: Function) -> Tensor<2> {
     wrap(Dispatch::fully_connected(x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), function))
+}
+
+/// The function of each element.
+pub fn apply<const D: usize>(x: Tensor<D>, function: Function) -> Tensor<D> {
+    wrap(Dispatch::apply(x.into_dispatch(), function))
 }
 
 /// Local response normalisation across the maps of `[N, C, H, W]`.
@@ -47,6 +53,12 @@ pub fn max_pool2d(x: Tensor<4>, pool: Pool) -> Tensor<4> {
 /// The mean over `size`x`size` windows that tile `[N, C, H, W]`: `[N, C, H / size, W / size]`.
 pub fn avg_pool2d(x: Tensor<4>, size: usize) -> Tensor<4> {
     wrap(Dispatch::avg_pool(x.into_dispatch(), Avg { size }))
+}
+
+/// The mean over windows of `[N, C, H, W]`: `[N, C, H', W']`. One that hangs over the edge is the mean of what it covers,
+/// as in Caffe.
+pub fn overlap_avg_pool2d(x: Tensor<4>, pool: Pool) -> Tensor<4> {
+    wrap(Dispatch::overlap_avg_pool(x.into_dispatch(), pool))
 }
 
 /// LeNet-5's subsampling: `f(coefficient * sum + bias)` over `size`x`size` windows that tile `[N, C, H, W]`, with a

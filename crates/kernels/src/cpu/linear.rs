@@ -8,7 +8,7 @@ use pulp::{Simd, WithSimd};
 /// `y = x w^T + b` for `x` `[n, k]`, `weight` `[m, k]`, `bias` `[m]`.
 pub fn forward(isa: Isa, [n, m, k]: [usize; 3], x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     // Rows of weights that are worth a task of their own.
-    let rows = (1 << 17_usize).div_ceil(k).clamp(24, m.div_ceil(par::threads()).max(24)).next_multiple_of(24);
+    let rows = (1_usize << 17).div_ceil(k).clamp(24, m.div_ceil(par::threads()).max(24)).next_multiple_of(24);
     let y = par::Shared::new(y);
     par::each(m.div_ceil(rows), n * m * k, |task| {
         let rows = task * rows..(task * rows + rows).min(m);
@@ -231,7 +231,7 @@ pub fn backward_w(isa: Isa, [n, m, k]: [usize; 3], x: &[f32], dz: &[f32], dw: &m
         &wide
     };
     let tall = isa.tile().0;
-    let rows = (1 << 16_usize).div_ceil(k).clamp(tall, m.div_ceil(par::threads()).max(tall)).next_multiple_of(tall);
+    let rows = (1_usize << 16).div_ceil(k).clamp(tall, m.div_ceil(par::threads()).max(tall)).next_multiple_of(tall);
     let dw = par::Shared::new(dw);
     par::each(m.div_ceil(rows), n * m * k, |task| {
         let (first, last) = (task * rows, (task * rows + rows).min(m));

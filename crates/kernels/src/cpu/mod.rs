@@ -5,9 +5,9 @@
 
 pub mod conv;
 pub mod isa;
-pub mod par;
 pub mod linear;
+pub mod par;
 mod planes;
-pub mod tile;
+mod tile;
 
 pub use isa::Isa;

@@ -50,18 +50,7 @@ impl Lrn {
 
     fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
         let LrnConfig { size, k, alpha, beta, .. } = self.config;
-        let channels = x.dims()[1];
-        let squares = x.clone().square().pad([(0, 0), (size / 2, size / 2), (0, 0), (0, 0)], 0.0);
-        let sum = (0..size).map(|i| squares.clone().narrow(1, i, channels)).reduce(|a, b| a + b).expect("size is odd");
-        let scale = sum.mul_scalar(alpha).add_scalar(k);
-        // A power of 3/4 by two square roots: `powf` is scalar code on the CPU backends.
-        let scale = if beta == 0.75 {
-            let root = scale.sqrt();
-            root.clone() * root.sqrt()
-        } else {
-            scale.powf_scalar(beta)
-        };
-        x / scale
+        kernels::lrn(x, kernels::Lrn { size, alpha, beta, k })
     }
 }
 
