@@ -9,5 +9,6 @@ pub mod linear;
 pub mod par;
 mod planes;
 mod tile;
+mod winograd;
 
 pub use isa::Isa;

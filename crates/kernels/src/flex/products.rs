@@ -63,10 +63,10 @@ pub fn conv(
     let mut y = numbers(s.n * s.y_step);
     let (maps, kernels) = (s.c * s.h * s.w, s.m * s.depth());
     for g in 0..conv.groups {
-        let panels = conv::pack(isa, &s, &values(&weight)[g * kernels..][..kernels]);
+        let packed = conv::Packed::new(isa, &s, &values(&weight)[g * kernels..][..kernels]);
         let bias = &values(&bias)[g * s.m..][..s.m];
         let y = &mut y[g * s.m * s.oh() * s.ow()..];
-        conv::forward(isa, &s, &values(&x)[g * maps..], &panels, Some(bias), function, y);
+        conv::forward(&s, &values(&x)[g * maps..], &packed, Some(bias), function, y);
     }
     let y = tensor(y, Shape::from([s.n, s.m * conv.groups, s.oh(), s.ow()]));
     if matches!(function, Function::Identity | Function::Relu) { y } else { Flex::apply(y, function) }
