@@ -4,7 +4,14 @@
 //! Results don't depend on the number of threads: work is split where no sum crosses the cut.
 
 pub mod isa;
+pub mod loss;
+pub mod lrn;
+pub mod map;
 pub mod par;
+pub mod pool;
+pub mod sgd;
+pub mod subsample;
 pub mod tile;
+pub(crate) mod vector;
 
 pub use isa::Isa;
