@@ -9,7 +9,7 @@ vectorized! {
         // NaN is no maximum, but makes the sum NaN.
         let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let shift = simd.splat_f32s(max);
-        vector::map(simd, x, out, #[inline(always)] |x| vector::exp_or_zero(simd, simd.sub_f32s(x, shift)));
+        vector::map(simd, x, out, |x| vector::exp_or_zero(simd, simd.sub_f32s(x, shift)));
         (vector::sum(simd, out), max)
     }
 }
@@ -17,7 +17,7 @@ vectorized! {
 vectorized! {
     fn scale<'a, S>(simd: S, x: &'a mut [f32], factor: f32) {
         let factor = simd.splat_f32s(factor);
-        vector::update(simd, x, #[inline(always)] |x| simd.mul_f32s(x, factor));
+        vector::update(simd, x, |x| simd.mul_f32s(x, factor));
     }
 }
 
@@ -33,8 +33,8 @@ pub fn cross_entropy(logits: &[f32], classes: usize, label: impl Fn(usize) -> us
         par::each(n, 8 * logits.len(), |i| {
             let (sum, max) = par::scratch([classes], |[out]| powers(row(i), out));
             // SAFETY: one number for each image.
-            unsafe { all.part(i..i + 1) }
-            [0] = sum.ln() + (max - row(i)[label(i)]);
+            let loss = unsafe { all.part(i..i + 1) };
+            loss[0] = sum.ln() + (max - row(i)[label(i)]);
         });
         (losses.iter().map(|loss| f64::from(*loss)).sum::<f64>() / n as f64) as f32
     })

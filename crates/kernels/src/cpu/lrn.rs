@@ -100,9 +100,9 @@ vectorized! {
                 // SAFETY: blocks of images don't overlap.
                 let y = unsafe { out.part(image + row.start..image + row.end) };
                 if normal.lrn.beta == 0.75 {
-                    vector::map2(simd, x, s, y, #[inline(always)] |x, s| simd.mul_f32s(x, three_quarters(simd, s).0));
+                    vector::map2(simd, x, s, y, |x, s| simd.mul_f32s(x, three_quarters(simd, s).0));
                 } else {
-                    vector::map2(simd, x, powers, y, #[inline(always)] |x, power| simd.mul_f32s(x, power));
+                    vector::map2(simd, x, powers, y, |x, power| simd.mul_f32s(x, power));
                 }
             }
         });
@@ -126,30 +126,30 @@ vectorized! {
                     let term = &mut terms[ahead % (half + 1) * width..][..width];
                     let ratio = &mut ratios[ahead % size * width..][..width];
                     if beta == 0.75 {
-                        vector::map2(simd, dy, s, term, #[inline(always)] |dy, s| {
+                        vector::map2(simd, dy, s, term, |dy, s| {
                             simd.mul_f32s(dy, three_quarters(simd, s).0)
                         });
                     } else {
-                        vector::map2(simd, dy, powers, term, #[inline(always)] |dy, power| simd.mul_f32s(dy, power));
+                        vector::map2(simd, dy, powers, term, |dy, power| simd.mul_f32s(dy, power));
                     }
-                    vector::map2(simd, term, s, ratio, #[inline(always)] |term, s| simd.div_f32s(term, s));
-                    vector::update_with(simd, x, ratio, #[inline(always)] |x, ratio| simd.mul_f32s(x, ratio));
+                    vector::map2(simd, term, s, ratio, |term, s| simd.div_f32s(term, s));
+                    vector::update_with(simd, x, ratio, |x, ratio| simd.mul_f32s(x, ratio));
                 }
                 if let Some(c) = ahead.checked_sub(half) {
                     s.fill(0.0);
                     for other in normal.window(c) {
                         let ratio = &ratios[other % size * width..][..width];
-                        vector::update_with(simd, ratio, s, #[inline(always)] |ratio, sum| simd.add_f32s(ratio, sum));
+                        vector::update_with(simd, ratio, s, |ratio, sum| simd.add_f32s(ratio, sum));
                     }
                     let row = normal.row(c, &block);
                     let factor = simd.splat_f32s(-2.0 * alpha * beta);
-                    vector::update_with(simd, &x[row.clone()], s, #[inline(always)] |x, sum| {
+                    vector::update_with(simd, &x[row.clone()], s, |x, sum| {
                         simd.mul_f32s(simd.mul_f32s(x, factor), sum)
                     });
                     let term = &terms[c % (half + 1) * width..][..width];
                     // SAFETY: blocks of images don't overlap.
                     let dx = unsafe { out.part(image + row.start..image + row.end) };
-                    vector::map2(simd, term, s, dx, #[inline(always)] |term, across| simd.add_f32s(term, across));
+                    vector::map2(simd, term, s, dx, |term, across| simd.add_f32s(term, across));
                 }
             }
         });

@@ -272,8 +272,8 @@ vectorized! {
                     simd,
                     dealt,
                     y,
-                    #[inline(always)] |a, b| maximum(simd, a, b),
-                    #[inline(always)] |_, _, max| max,
+                    |a, b| maximum(simd, a, b),
+                    |_, _, max| max,
                 );
             }
         });
@@ -290,7 +290,7 @@ vectorized! {
             for ((x, dx), (y, dy)) in maps.zip(made) {
                 windows.deal(simd, x, f32::NEG_INFINITY, dealt);
                 gradient.fill(0.0);
-                windows.each_vector(simd, #[inline(always)] |oy, ox| {
+                windows.each_vector(simd, |oy, ox| {
                     let y = windows.load_made(simd, y, oy, ox);
                     let mut dy = windows.load_made(simd, dy, oy, ox);
                     let zero = simd.splat_f32s(0.0);
@@ -325,11 +325,11 @@ vectorized! {
             windows.shares(shares);
             for (x, y) in x.chunks_exact(windows.read()).zip(y.chunks_exact_mut(windows.made())) {
                 windows.deal(simd, x, 0.0, dealt);
-                let finish = #[inline(always)] |oy, ox, sum| {
+                let finish = |oy, ox, sum| {
                     let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
                     simd.mul_f32s(simd.mul_f32s(sum, vector::load(simd, shares, ox)), rows)
                 };
-                windows.reduce(simd, dealt, y, #[inline(always)] |a, b| simd.add_f32s(a, b), finish);
+                windows.reduce(simd, dealt, y, |a, b| simd.add_f32s(a, b), finish);
             }
         });
     }
@@ -348,7 +348,7 @@ vectorized! {
             windows.shares(shares);
             for (dy, dx) in dy.chunks_exact(windows.made()).zip(dx.chunks_exact_mut(windows.read())) {
                 gradient.fill(0.0);
-                windows.spread(simd, dy, gradient, #[inline(always)] |oy, ox, dy| {
+                windows.spread(simd, dy, gradient, |oy, ox, dy| {
                     let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
                     simd.mul_f32s(simd.mul_f32s(dy, vector::load(simd, shares, ox)), rows)
                 });

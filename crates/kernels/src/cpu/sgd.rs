@@ -9,7 +9,7 @@ vectorized! {
     fn step_run<'a, S>(simd: S, weight: &'a mut [f32], velocity: &'a mut [f32], gradient: &'a [f32], step: Sgd) {
         let momentum = simd.splat_f32s(step.momentum);
         let (decay, rate) = (simd.splat_f32s(step.decay), simd.splat_f32s(-step.rate));
-        let next = #[inline(always)] |w, v, g| {
+        let next = |w, v, g| {
             let v = vector::mul_add(simd, momentum, v, vector::mul_add(simd, decay, w, g));
             (vector::mul_add(simd, rate, v, w), v)
         };

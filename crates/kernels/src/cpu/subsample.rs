@@ -19,10 +19,10 @@ vectorized! {
                 let c = (first + i) % bias.len();
                 let (coefficient, bias) = (simd.splat_f32s(coefficient[c]), simd.splat_f32s(bias[c]));
                 windows.deal(simd, x, 0.0, dealt);
-                let finish = #[inline(always)] |_, _, sum| {
+                let finish = |_, _, sum| {
                     map::value(simd, function, vector::mul_add(simd, coefficient, sum, bias))
                 };
-                windows.reduce(simd, dealt, y, #[inline(always)] |a, b| simd.add_f32s(a, b), finish);
+                windows.reduce(simd, dealt, y, |a, b| simd.add_f32s(a, b), finish);
             }
         });
     }
@@ -37,7 +37,7 @@ vectorized! {
             for (i, (dz, dx)) in dz.chunks_exact(made).zip(dx.chunks_exact_mut(read)).enumerate() {
                 let coefficient = simd.splat_f32s(coefficient[(first + i) % coefficient.len()]);
                 gradient.fill(0.0);
-                windows.spread(simd, dz, gradient, #[inline(always)] |_, _, dz| simd.mul_f32s(dz, coefficient));
+                windows.spread(simd, dz, gradient, |_, _, dz| simd.mul_f32s(dz, coefficient));
                 windows.collect(simd, gradient, dx);
             }
         });

@@ -120,7 +120,7 @@ pub fn dot<S: Simd>(simd: S, x: &[f32], y: &[f32]) -> f32 {
     simd.reduce_sum_f32s(sum)
 }
 
-/// e^x - 1, to about 1e-7 of its value, for x from -87 to 88.
+/// e^x - 1, to about 1e-7 of its value, for x from -87.33 to 88.
 ///
 /// x = n ln 2 + r, |r| <= ln 2 / 2, so that e^x - 1 = 2^n (e^r - 1) + (2^n - 1); e^r - 1 by Taylor's series, of which the
 /// first term left out, r^8 / 8!, is 1.5e-8 of the sum at most.
@@ -130,7 +130,7 @@ pub fn exp_m1<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     mul_add(simd, power, rest, simd.sub_f32s(power, simd.splat_f32s(1.0)))
 }
 
-/// e^x, to about 1e-7 of its value, for x from -87 to 88.
+/// e^x, to about 1e-7 of its value, for x from -87.33 to 88.
 #[inline(always)]
 pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let (power, rest) = exp_parts(simd, x);
@@ -156,10 +156,10 @@ fn exp_parts<S: Simd>(simd: S, x: S::f32s) -> (S::f32s, S::f32s) {
     (power, mul_add(simd, simd.mul_f32s(r, r), series, r))
 }
 
-/// e^x for x up to 88; below -87, where numbers lose their precision, 0.
+/// e^x for x up to 88; below -87.33, where numbers begin to lose precision, 0.
 #[inline(always)]
 pub fn exp_or_zero<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    let least = simd.splat_f32s(-87.0);
+    let least = simd.splat_f32s(-87.33);
     let small = simd.less_than_f32s(x, least);
     simd.select_f32s(small, simd.splat_f32s(0.0), exp(simd, simd.select_f32s(small, least, x)))
 }
@@ -177,7 +177,7 @@ pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     simd.or_f32s(tanh, simd.and_f32s(x, sign))
 }
 
-/// 1 / (1 + e^-x), to about 2e-7 of its value; 0 below -87.
+/// 1 / (1 + e^-x), to about 2e-7 of its value; 0 below -87.33.
 #[inline(always)]
 pub fn sigmoid<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let e = exp_or_zero(simd, simd.or_f32s(x, simd.splat_f32s(-0.0)));
