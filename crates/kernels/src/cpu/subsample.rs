@@ -5,7 +5,6 @@ use super::par::{self, Shared};
 use super::pool::{self, Windows};
 use super::vector::{self, vectorized};
 use crate::Function;
-use pulp::Simd;
 
 vectorized! {
     /// Maps `first..` of all images.
