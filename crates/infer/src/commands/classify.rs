@@ -49,7 +49,7 @@ struct Guess<'a> {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (network, card) = arguments.choice.load()?;
-    let device = models::device::parse(&arguments.choice.device)?;
+    let placement = arguments.choice.placement.or_flex()?;
     let mut out = std::io::stdout().lock();
     if !arguments.json {
         let trained = card.training.as_ref().map_or_else(String::new, |t| format!(", trained on {}", t.dataset));
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let crops = if arguments.ten_crop { 10 } else { 1 };
         let (values, note) = prepare(path, &card.input, crops)?;
         let [c, h, w] = card.input.shape();
-        let x = Tensor::<4>::from_data(TensorData::new(values, [crops, c, h, w]), &device);
+        let x = Tensor::<4>::from_data(TensorData::new(values, [crops, c, h, w]), placement.first());
         let probabilities = activation::softmax(network.forward(x)?, 1).mean_dim(0).into_data();
         let mut guesses: Vec<_> = probabilities
             .iter::<f32>()
