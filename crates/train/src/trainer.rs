@@ -15,8 +15,8 @@ use data::random::{Purpose, Rng, stream};
 use data::{Batch, Dataset, Images, Loader, LoaderOptions};
 use infer::exit::Interrupted;
 use infer::{Placement, evaluate, thousands, to_tensor};
-use models::weights::{self, Card, Training};
 use models::Network;
+use models::weights::{self, Card, Training};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -228,7 +228,8 @@ impl Trainer {
             self.progress.epoch + 1,
             self.run.path().display()
         );
-        self.network = self.sgd.step(self.network.clone(), &gradient, rate);
+        let radius = self.recipe.optimizer.filter_radius.or(self.network.filter_radius());
+        self.network = self.sgd.step(self.network.clone(), &gradient, rate).renormalised(radius);
         let p = &mut self.progress;
         p.step += 1;
         p.loss_sum += loss * n as f64;

@@ -171,7 +171,8 @@ fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
             Mode::Train => {
                 let loss = Loss::CrossEntropy { smoothing: 0.0 };
                 let (_, gradient) = gradient(&network, &batches[i], loss, device)?;
-                network = sgd.step(network.clone(), &gradient, 1e-4);
+                let radius = network.filter_radius();
+                network = sgd.step(network.clone(), &gradient, 1e-4).renormalised(radius);
             }
         }
         sync()?;
