@@ -4,8 +4,10 @@ mod evaluate;
 pub mod exit;
 mod fetch;
 mod http;
+mod placement;
 mod table;
 
 pub use evaluate::{Confusion, best, evaluate, to_tensor};
 pub use fetch::{Weights, fetch, known};
+pub use placement::{Placement, PlacementArguments};
 pub use table::{Table, thousands};

@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use data::Batch;
-use models::{Network, ParamVisitor};
+use models::{Network, ParamMapper, ParamVisitor};
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -18,7 +18,7 @@ pub type Gradient = BTreeMap<String, Tensor<1>>;
 /// weights everywhere.
 const PARTS: usize = 2;
 
-/// Mean loss of `batch` and its gradient.
+/// Mean loss of `batch`, whose images go in on `device`, and its gradient, each part of which is where its weight is.
 ///
 /// # Errors
 /// If the images don't fit the network, or a part's thread panics.
@@ -53,8 +53,7 @@ fn part_gradient(
     device: &Device,
 ) -> Result<(f64, Gradient)> {
     let device = device.clone().autodiff();
-    // Leaves of its own: graphs that share them can't be walked back at the same time.
-    let network = network.clone().fork(&device);
+    let network = network.clone().map_params(&mut Leaves);
     let [n, c, h, w] = batch.shape;
     let size = c * h * w;
     let images = batch.images[cut.start * size..cut.end * size].to_vec();
@@ -66,6 +65,17 @@ fn part_gradient(
     let mut gradient = Collect(share.backward(), Gradient::new());
     network.visit_params(&mut gradient);
     Ok((value, gradient.1))
+}
+
+/// Gives weights leaves of their own: graphs that share them can't be walked back at the same time. Every weight stays on
+/// its device, of which there are two where AlexNet's towers are.
+struct Leaves;
+
+impl ParamMapper for Leaves {
+    fn map<const D: usize>(&mut self, _: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let device = param.lazy_device().autodiff();
+        param.fork(&device)
+    }
 }
 
 struct Collect(Gradients, Gradient);

@@ -2,9 +2,9 @@
 
 use crate::gradients::Gradient;
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use models::weights::Tensors;
-use models::{Network, ParamMapper};
+use models::{Network, ParamMapper, ParamVisitor};
 use std::collections::BTreeMap;
 
 /// Momentum and decay, and what they remember of each weight.
@@ -45,24 +45,32 @@ impl Sgd {
         named("velocity", &self.velocity).into_iter().chain(named("factor", &self.factor)).collect()
     }
 
-    /// Remembers what [`Sgd::to_tensors`] told.
-    pub fn restore(&mut self, tensors: &Tensors, device: &Device) {
+    /// Remembers what [`Sgd::to_tensors`] told, each on the device of its weight in `network`.
+    pub fn restore(&mut self, tensors: &Tensors, network: &Network) {
+        let mut homes = Homes(BTreeMap::new());
+        network.visit_params(&mut homes);
         let part = |prefix: &str| -> Tensors {
             tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect()
         };
-        self.velocity = flat(&part("velocity."), device);
-        self.factor = flat(&part("factor."), device);
+        self.velocity = homes.flat(&part("velocity."));
+        self.factor = homes.flat(&part("factor."));
     }
 }
 
-fn flat(tensors: &Tensors, device: &Device) -> BTreeMap<String, Tensor<1>> {
-    tensors
-        .iter()
-        .map(|(name, data)| {
-            let values: Vec<f32> = data.iter().collect();
-            (name.clone(), Tensor::from_data(values.as_slice(), device))
-        })
-        .collect()
+/// Each weight's device by the weight's name.
+struct Homes(BTreeMap<String, Device>);
+
+impl Homes {
+    fn flat(&self, tensors: &Tensors) -> BTreeMap<String, Tensor<1>> {
+        let flat = |data: &TensorData, home| Tensor::from_data(data.iter::<f32>().collect::<Vec<_>>().as_slice(), home);
+        tensors.iter().filter_map(|(name, data)| Some((name.clone(), flat(data, self.0.get(name)?)))).collect()
+    }
+}
+
+impl ParamVisitor for Homes {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+        self.0.insert(name.into(), param.lazy_device().inner());
+    }
 }
 
 struct Step<'a> {
