@@ -28,7 +28,12 @@ pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -
     let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
     let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
     let parts = thread::scope(|scope| {
-        let part = |cut| part_gradient(network, batch, cut, loss, device);
+        let part = |cut| {
+            let whole = cuts.len() == 1;
+            let part = || part_gradient(network, batch, cut, loss, device);
+            // A part has its thread; a whole batch may have all that the kernels want.
+            if whole { part() } else { kernels::alone(part) }
+        };
         let (first, others) = cuts.split_first().ok_or_else(|| anyhow!("an empty batch"))?;
         let threads: Vec<_> = others.iter().map(|cut| scope.spawn(move || part(cut.clone()))).collect();
         let mut parts = vec![part(first.clone())?];

@@ -85,20 +85,21 @@ impl ParamMapper for Step<'_> {
         let id = param.id;
         let weight = param.into_value().inner();
         let shape = weight.shape();
-        let mut velocity = gradient.clone();
-        if self.sgd.decay > 0.0 && D > 1 {
-            velocity = velocity + weight.clone().reshape([-1]).mul_scalar(self.sgd.decay);
-        }
-        if self.sgd.momentum > 0.0 {
-            if let Some(before) = self.sgd.velocity.remove(name) {
-                velocity = before.mul_scalar(self.sgd.momentum) + velocity;
+        let weight = weight.reshape([-1]);
+        let Sgd { momentum, decay, velocity, factor } = &mut *self.sgd;
+        let decay = if D > 1 { *decay } else { 0.0 };
+        let before = velocity.remove(name).unwrap_or_else(|| gradient.zeros_like());
+        let step = |rate| kernels::Sgd { rate, momentum: *momentum as f32, decay: decay as f32 };
+        let (weight, after) = match factor.get(name) {
+            None => kernels::sgd(weight, before, gradient.clone(), step(self.rate as f32)),
+            Some(factor) => {
+                let (_, after) = kernels::sgd(weight.clone(), before, gradient.clone(), step(0.0));
+                (weight - after.clone().mul_scalar(self.rate) * factor.clone(), after)
             }
-            self.sgd.velocity.insert(name.into(), velocity.clone());
+        };
+        if *momentum > 0.0 {
+            velocity.insert(name.into(), after);
         }
-        let mut step = velocity.mul_scalar(self.rate);
-        if let Some(factor) = self.sgd.factor.get(name) {
-            step = step * factor.clone();
-        }
-        Param::initialized(id, Tensor::from_inner(weight - step.reshape(shape)).require_grad())
+        Param::initialized(id, Tensor::from_inner(weight.reshape(shape)).require_grad())
     }
 }
