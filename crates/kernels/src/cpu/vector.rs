@@ -9,6 +9,7 @@ macro_rules! vectorized {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<'a, S>($simd:ident: S, $($arg:ident: $type:ty),+ $(,)?)
         $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments)] // plain data for one loop
         $vis fn $name<'a>($($arg: $type),+) $(-> $out)? {
             struct Op<'a>($($type,)+ core::marker::PhantomData<&'a ()>);
             impl<'a> pulp::WithSimd for Op<'a> {
