@@ -3,7 +3,7 @@
 use super::planes::{Planes, runs};
 use super::tile::{self, Steps, Tile};
 use super::winograd::{self, Plan};
-use super::{Isa, linear, par};
+use super::{Isa, linear, narrow, par};
 use crate::Function;
 use pulp::{Simd, WithSimd};
 
@@ -119,6 +119,9 @@ pub fn forward(s: &Shape, x: &[f32], weight: &Packed, bias: Option<&[f32]>, func
     }
     if let Some(plan) = weight.plan {
         return winograd::forward(isa, s, plan, x, panels, bias, function == Function::Relu, y);
+    }
+    if narrow::takes(s) {
+        return narrow::forward(isa, s, x, panels, bias, function == Function::Relu, y);
     }
     let planes = Planes::new(s);
     // Without padding and steps, the image is what its planes would be.
@@ -296,7 +299,7 @@ fn put<S: Simd>(
 
 /// `to = from + bias`, rectified or not.
 #[inline(always)]
-fn finish<S: Simd>(simd: S, from: &[f32], to: &mut [f32], bias: f32, relu: bool) {
+pub(super) fn finish<S: Simd>(simd: S, from: &[f32], to: &mut [f32], bias: f32, relu: bool) {
     let (b, floor) = (simd.splat_f32s(bias), simd.splat_f32s(if relu { 0.0 } else { f32::NEG_INFINITY }));
     let (from, from_rest) = S::as_simd_f32s(from);
     let (to, to_rest) = S::as_mut_simd_f32s(to);
@@ -456,6 +459,9 @@ impl WithSimd for Scatter<'_> {
 pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
     if let Some(sizes) = s.linear() {
         return linear::backward_w(isa, sizes, x, dz, dw);
+    }
+    if narrow::takes_weights(s) {
+        return narrow::backward_w(isa, s, x, dz, dw);
     }
     let width = isa.tile().1 * isa.lanes();
     let taps = s.kh * s.kw;
