@@ -330,7 +330,9 @@ pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32
         return linear::backward_x(isa, sizes, weight, dz, dx);
     }
     let taps = s.kh * s.kw;
-    if let Some(back) = s.back() {
+    // Few maps, small ones: most of what would be summed is padding.
+    let scatter = |back: &Shape| s.c <= 16 && 2 * back.macs() > 3 * s.macs();
+    if let Some(back) = s.back().filter(|back| !scatter(back)) {
         if let Some(plan) = Plan::of(&back) {
             let weight = winograd::pack(isa, &back, plan, weight, true);
             return winograd::forward(isa, &back, plan, dz, &weight, None, false, dx);
@@ -436,6 +438,12 @@ impl WithSimd for Scatter<'_> {
                     let (c, i, j) = (k / taps - self.channels.start, k % taps / s.kw, k % s.kw);
                     for (y, row) in row[..size].chunks_exact(ow).enumerate() {
                         let to = &mut padded[(c * hp + y * s.stride[0] + i) * wp + j..];
+                        if s.stride[1] == 1 {
+                            for (to, value) in to.iter_mut().zip(row) {
+                                *to += value;
+                            }
+                            continue;
+                        }
                         for (to, value) in to.iter_mut().step_by(s.stride[1]).zip(row) {
                             *to += value;
                         }
