@@ -3,7 +3,7 @@
 use super::planes::{Planes, runs};
 use super::tile::{self, Steps, Tile};
 use super::winograd::{self, Plan};
-use super::{Isa, linear, narrow, par};
+use super::{Isa, linear, narrow, par, winograd_weights};
 use crate::Function;
 use pulp::{Simd, WithSimd};
 
@@ -237,6 +237,7 @@ impl WithSimd for Forward<'_> {
                         vectors: count.div_ceil(lanes),
                         depth,
                         a,
+                        a_step: None,
                         b: &b[i * depth * width..],
                         steps: Steps::Even(width),
                         out,
@@ -422,6 +423,7 @@ impl WithSimd for Scatter<'_> {
                         vectors: width.min(size - block * width).div_ceil(S::F32_LANES),
                         depth: s.m,
                         a: &panels[tile::panel_start(first, s.m)..],
+                        a_step: None,
                         b: &b[block * s.m * width..],
                         steps: Steps::Even(width),
                         out: &mut out[block * width..],
@@ -470,6 +472,9 @@ pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
     }
     if narrow::takes_weights(s) {
         return narrow::backward_w(isa, s, x, dz, dw);
+    }
+    if let Some(plan) = Plan::of_weights(s) {
+        return winograd_weights::backward(isa, s, plan, x, dz, dw);
     }
     let width = isa.tile().1 * isa.lanes();
     let taps = s.kh * s.kw;
@@ -587,6 +592,7 @@ impl WithSimd for Weights<'_> {
                                 vectors: isa.tile().1,
                                 depth: size,
                                 a: &a[tile::panel_start(m, size)..],
+                                a_step: None,
                                 b: &b[base..],
                                 steps: Steps::Table(&table),
                                 out: &mut sums[m * width..],
