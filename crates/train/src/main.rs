@@ -10,6 +10,7 @@ use train::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();

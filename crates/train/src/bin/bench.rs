@@ -77,6 +77,7 @@ struct Row<'a> {
 }
 
 fn main() -> ExitCode {
+    infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         if cli.list {
             let principal = |v: &zoo::Variant| zoo::find(v.family).is_ok_and(|first| first.name == v.name);
