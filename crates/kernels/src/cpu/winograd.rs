@@ -3,9 +3,11 @@
 //!
 //! A tile of `T`x`T` inputs makes `OUT`x`OUT` outputs with `T`x`T` products for each pair of maps instead of
 //! `OUT`x`OUT`x`TAPS`x`TAPS`. Points of interpolation: 0, ±1, ±2 and infinity for `T` = 6, and ±1/2 for `T` = 8.
+#![allow(clippy::needless_range_loop)] // a row here is a column there: indices say it better than iterators
 
 use super::conv::Shape;
 use super::tile::CHUNK;
+use super::vector;
 use pulp::Simd;
 
 mod forward;
@@ -128,9 +130,9 @@ fn kernel_1d<S: Simd, const T: usize, const TAPS: usize>(simd: S, g: [S::f32s; T
         for (i, g) in g.iter().enumerate() {
             let term = simd.splat_f32s(power);
             if i % 2 == 0 {
-                even = simd.mul_add_e_f32s(*g, term, even);
+                even = vector::mul_add(simd, *g, term, even);
             } else {
-                odd = simd.mul_add_e_f32s(*g, term, odd);
+                odd = vector::mul_add(simd, *g, term, odd);
             }
             power *= point;
         }
@@ -177,7 +179,7 @@ fn input_1d<S: Simd, const T: usize>(simd: S, d: [S::f32s; T]) -> [S::f32s; T] {
 /// `a b + c`.
 #[inline(always)]
 fn fms<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    simd.mul_add_e_f32s(a, b, c)
+    vector::mul_add(simd, a, b, c)
 }
 
 /// `T` products made `OUT` outputs.
@@ -199,7 +201,7 @@ fn output_1d<S: Simd, const T: usize, const OUT: usize>(simd: S, m: [S::f32s; T]
                 power *= points[p];
             }
             let part = if j % 2 == 0 { sums[p] } else { differences[p] };
-            value = simd.mul_add_e_f32s(part, simd.splat_f32s(power), value);
+            value = vector::mul_add(simd, part, simd.splat_f32s(power), value);
         }
         *out = value;
     }

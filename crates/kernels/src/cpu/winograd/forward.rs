@@ -7,6 +7,7 @@ use crate::cpu::{Isa, par};
 use pulp::{Simd, WithSimd};
 
 /// `y = x * w + b`, rectified or not, for weights that [`pack`] packed.
+#[allow(clippy::too_many_arguments)] // sizes, inputs, outputs
 pub fn forward(
     isa: Isa,
     s: &Shape,
