@@ -6,6 +6,6 @@ mod fetch;
 mod http;
 mod table;
 
-pub use evaluate::{Confusion, best, evaluate, to_tensor};
-pub use fetch::{Weights, fetch, known};
+pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};
+pub use fetch::{Download, fetch, fetch_showing, known};
 pub use table::{Table, thousands};
