@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         _ => Augment { crop: Some(Crop::Random), flip: true, lighting: 0.1, ..Augment::default() },
     };
     let train = open(dataset.as_ref())?.train;
-    let options = LoaderOptions { batch_size: 128, threads: threads.parse()?, shuffle: true, augment, ..Default::default() };
+    let options =
+        LoaderOptions { batch_size: 128, threads: threads.parse()?, shuffle: true, augment, ..Default::default() };
     let loader = Loader::new(train, spec, options)?;
     for epoch in 0..4 {
         let (start, mut images) = (Instant::now(), 0);

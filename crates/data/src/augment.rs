@@ -71,11 +71,14 @@ impl Augment {
     /// How image `index` is looked at.
     pub(crate) fn view(&self, seed: u64, epoch: u64, index: u32, spec: &InputSpec) -> View {
         let mut view = View::default();
-        if let (Some(crop @ (Crop::Random | Crop::Five)), &Framing::ResizeCrop { shorter }) = (self.crop, &spec.framing) {
+        if let (Some(crop @ (Crop::Random | Crop::Five)), &Framing::ResizeCrop { shorter }) = (self.crop, &spec.framing)
+        {
             let mut rng = stream(seed, Purpose::Crop, epoch, index.into());
             let [down, right] = [shorter - spec.height, shorter - spec.width];
             view.place = Some(match crop {
-                Crop::Five => [[0, 0], [0, right], [down, 0], [down, right], [down / 2, right / 2]][below(&mut rng, 5) as usize],
+                Crop::Five => {
+                    [[0, 0], [0, right], [down, 0], [down, right], [down / 2, right / 2]][below(&mut rng, 5) as usize]
+                }
                 _ => [down, right].map(|most| below(&mut rng, most as u32 + 1) as usize),
             });
         }
@@ -117,7 +120,11 @@ fn shift(plane: &mut [f32], width: usize, up: isize, left: isize) {
         if (0..height).contains(&y) {
             let row = &from[y as usize * width..][..width];
             let by = left.unsigned_abs();
-            if left < 0 { out[by..].copy_from_slice(&row[..width - by]) } else { out[..width - by].copy_from_slice(&row[by..]) }
+            if left < 0 {
+                out[by..].copy_from_slice(&row[..width - by])
+            } else {
+                out[..width - by].copy_from_slice(&row[by..])
+            }
         }
     }
 }

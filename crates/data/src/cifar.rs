@@ -147,8 +147,7 @@ impl Cifar {
             })?,
         }
         let record = layout.head + PIXELS;
-        let mut images =
-            Images { channels: 3, height: SIDE, width: SIDE, pixels: Vec::new(), labels: Vec::new() };
+        let mut images = Images { channels: 3, height: SIDE, width: SIDE, pixels: Vec::new(), labels: Vec::new() };
         let mut first = None;
         for (i, part) in parts.into_iter().enumerate() {
             let missing = || DataError::Missing { dir: self.path().into(), names: files[i].into() };
@@ -220,7 +219,10 @@ fn read_archive(
 /// `out` exists, or can't be written; the dataset has over 256 classes; an image can't be read or is not 32x32.
 pub fn write_cifar10(dataset: &Dataset, out: &Path) -> Result<[usize; 2], DataError> {
     if dataset.classes.len() > 256 {
-        return Err(DataError::Invalid(format!("{} classes, CIFAR-10's layout has room for 256", dataset.classes.len())));
+        return Err(DataError::Invalid(format!(
+            "{} classes, CIFAR-10's layout has room for 256",
+            dataset.classes.len()
+        )));
     }
     let layout = &LAYOUTS[0];
     let written = |path: PathBuf, bytes: &[u8]| whole(&path, bytes).map_err(|cause| DataError::Write { path, cause });

@@ -49,7 +49,10 @@ pub(crate) fn open_split(dir: &Path, split: Split) -> Result<(Samples, Vec<Strin
     let found = names.iter().map(|name| dir.join(name)).find(|path| path.is_dir());
     let folder = found.ok_or_else(|| DataError::Folder {
         dir: dir.into(),
-        problem: format!("holds no {}/<class>/ with images. Make it, or link another there.", names.join("/<class>/ or ")),
+        problem: format!(
+            "holds no {}/<class>/ with images. Make it, or link another there.",
+            names.join("/<class>/ or ")
+        ),
     })?;
     let folder = Folder::list(folder)?;
     let classes = match dataset::names(&dir.join("classes.txt"), CLASSES)? {

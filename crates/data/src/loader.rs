@@ -130,7 +130,9 @@ impl Loader {
             return invalid(format!("{} images, expected at most {}", images.len(), u32::MAX));
         }
         options.augment.check(&spec)?;
-        if !images.is_empty() && let Ok(first) = images.image(0) {
+        if !images.is_empty()
+            && let Ok(first) = images.image(0)
+        {
             prepare_into(&spec, first.view(), &mut vec![0.0; spec.shape().iter().product()])?;
         }
         Ok(Self(Arc::new(Work { images, spec, options })))

@@ -46,12 +46,7 @@ pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> R
 }
 
 /// As [`prepare_into`], seen as `view` says, and without whitening.
-pub(crate) fn frame_into(
-    spec: &InputSpec,
-    image: ImageRef<'_>,
-    view: &View,
-    out: &mut [f32],
-) -> Result<(), DataError> {
+pub(crate) fn frame_into(spec: &InputSpec, image: ImageRef<'_>, view: &View, out: &mut [f32]) -> Result<(), DataError> {
     check(spec, image)?;
     let ImageRef { channels, height, width, pixels } = image;
     let area = height * width;

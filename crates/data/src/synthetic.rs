@@ -12,7 +12,7 @@ use std::{borrow::Cow, f64::consts::PI};
 /// Pixels from crest to crest of a grating, as a share of the image's side.
 const PERIOD: f64 = 0.25;
 
-/// A made-up dataset: gratings, whose direction is the class, at random places, under grain.
+/// A made-up dataset: gratings, whose direction is the class, in places that differ by a third of a period, under grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Synthetic {
@@ -67,7 +67,7 @@ impl Source for Gratings {
         let angle = PI * f64::from(self.label(i)) / f64::from(classes);
         let step = 2.0 * PI / (PERIOD * height.min(width) as f64);
         let (right, down) = (step * libm::cos(angle), step * libm::sin(angle));
-        let phase = f64::from(uniform(&mut rng, 0.0, 2.0 * PI as f32));
+        let phase = f64::from(uniform(&mut rng, -1.0, 1.0));
         // sin(a + b) from tables of a and b: a sine for each row and column, not for each pixel.
         let across: Vec<_> = (0..width).map(|x| libm::sincos(right * x as f64 + phase)).collect();
         let along: Vec<_> = (0..height).map(|y| libm::sincos(down * y as f64)).collect();

@@ -1,6 +1,10 @@
 //! Global contrast normalisation and ZCA whitening: learnt from a training set, carried out on images.
 
-use crate::{DataError, Samples, prepare::{View, frame_into}, write::whole};
+use crate::{
+    DataError, Samples,
+    prepare::{View, frame_into},
+    write::whole,
+};
 use gemm::Parallelism;
 use models::{InputSpec, Statistics, Whitening};
 use sha2::{Digest, Sha256};
@@ -122,7 +126,8 @@ fn inverse_root(c: &[f64], d: usize) -> Result<Vec<f32>, DataError> {
         if !distance.is_finite() {
             break;
         }
-        if distance < 1e-9 {
+        // The error squares with each step: what is left is below what f32 can hold.
+        if distance < 1e-7 {
             let scale = bound.sqrt();
             return Ok(z.iter().map(|x| (x / scale) as f32).collect());
         }
@@ -147,9 +152,11 @@ fn multiply<T: Copy + From<u8> + 'static>(
     threads: Parallelism,
 ) {
     assert!(a.len() == m * k && b.len() == k * n && out.len() == m * n, "[{m}, {k}, {n}]");
-    assert!([(a_row, a_column, m, k), (b_row, b_column, k, n)].iter().all(|&(row, column, rows, columns)| {
-        (row, column) == (columns, 1) || (row, column) == (1, rows)
-    }));
+    assert!(
+        [(a_row, a_column, m, k), (b_row, b_column, k, n)]
+            .iter()
+            .all(|&(row, column, rows, columns)| { (row, column) == (columns, 1) || (row, column) == (1, rows) })
+    );
     // SAFETY: by the assertions every element that these distances lead to is inside its slice, and `out` is ours alone.
     unsafe {
         gemm::gemm(
@@ -235,9 +242,8 @@ mod tests {
         for (i, out) in numbers.chunks_exact_mut(D).enumerate() {
             crate::prepare_into(&spec, samples.image(i).unwrap().view(), out).unwrap();
         }
-        let covariance = |a: usize, b: usize| -> f32 {
-            numbers.chunks_exact(D).map(|x| x[a] * x[b]).sum::<f32>() / 2000.0
-        };
+        let covariance =
+            |a: usize, b: usize| -> f32 { numbers.chunks_exact(D).map(|x| x[a] * x[b]).sum::<f32>() / 2000.0 };
         // An image's mean is taken away, so that one direction has no variance: the sum of a row is 0, all others 1.
         for a in 0..D {
             for b in 0..D {

@@ -128,7 +128,10 @@ fn folders() -> TempDir {
 fn folders_are_read_as_they_are_asked_for() {
     let dir = folders();
     let dataset = open(dir.path()).unwrap();
-    assert_eq!((dataset.train.len(), dataset.test.len(), &dataset.classes[..]), (8, 2, &["ant", "bee"].map(String::from)[..]));
+    assert_eq!(
+        (dataset.train.len(), dataset.test.len(), &dataset.classes[..]),
+        (8, 2, &["ant", "bee"].map(String::from)[..])
+    );
     for i in 0..8 {
         let image = dataset.train.image(i).unwrap();
         assert_eq!((image.channels, image.height, image.width), (3, 40, 36));
@@ -174,7 +177,8 @@ fn a_bad_image_is_named_and_skipped_or_fatal() {
     let bytes = fs::read(&torn).unwrap();
     fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
     fs::write(&bomb_path, bomb(60_000)).unwrap();
-    let spec = Model::named("nin-cifar10").unwrap().build(0, &models::device::parse("flex").unwrap()).unwrap().input().clone();
+    let spec =
+        Model::named("nin-cifar10").unwrap().build(0, &models::device::parse("flex").unwrap()).unwrap().input().clone();
     let loader = |on_bad_image, threads| {
         let options = LoaderOptions { batch_size: 3, threads, on_bad_image, ..LoaderOptions::default() };
         Loader::new(open(dir.path()).unwrap().train, spec.clone(), options).unwrap()

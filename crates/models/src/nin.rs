@@ -79,7 +79,14 @@ const GAP: AvgPoolConfig = AvgPoolConfig { kernel: None };
 fn cifar() -> InputSpec {
     // Mean and deviation of CIFAR-10's training pixels. The paper whitens instead: its recipes bring that with them.
     let normalise = Normalise::MeanStd { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2470, 0.2435, 0.2616] };
-    InputSpec { channels: 3, height: 32, width: 32, framing: Framing::ResizeCrop { shorter: 32 }, normalise, whitening: None }
+    InputSpec {
+        channels: 3,
+        height: 32,
+        width: 32,
+        framing: Framing::ResizeCrop { shorter: 32 },
+        normalise,
+        whitening: None,
+    }
 }
 
 fn mnist() -> InputSpec {

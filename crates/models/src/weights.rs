@@ -203,7 +203,8 @@ pub fn load(bytes: &[u8], device: &Device) -> Result<(Network, Card), WeightsErr
     let (mut tensors, card) = from_bytes(bytes, CARD)?;
     let mut card: Card = serde_json::from_str(&card).map_err(|e| WeightsError::Card(e.to_string()))?;
     if let Some(whitening) = &mut card.input.whitening {
-        let [mean, matrix] = WHITENING.map(|name| tensors.remove(name).map(|data| data.iter::<f32>().collect::<Vec<_>>()));
+        let [mean, matrix] =
+            WHITENING.map(|name| tensors.remove(name).map(|data| data.iter::<f32>().collect::<Vec<_>>()));
         whitening.statistics = mean.zip(matrix).map(|(mean, matrix)| Arc::new(Statistics { mean, matrix }));
     }
     card.input.check().map_err(WeightsError::Card)?;

@@ -85,7 +85,9 @@ pub fn save(run: &RunDir, network: &Network, sgd: &Sgd, progress: &Progress) -> 
     tensors.extend(sgd.to_tensors());
     if let Some((name, _)) = tensors.iter().find(|(_, data)| data.iter::<f32>().any(|v| !v.is_finite())) {
         return Err(anyhow!("{name} is no longer finite: the learning rate is too high for this network"))
-            .with_context(|| format!("nothing more is saved; what was saved before stays in {}", run.path().display()));
+            .with_context(|| {
+                format!("nothing more is saved; what was saved before stays in {}", run.path().display())
+            });
     }
     let bytes = weights::to_bytes(&tensors, PROGRESS, &serde_json::to_string(progress)?)?;
     run.write(&format!("checkpoint-{:012}.safetensors", progress.total_steps), &bytes)?;

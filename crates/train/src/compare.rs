@@ -18,9 +18,10 @@ pub fn compare(arguments: &Compare) -> Result<()> {
         let path = run.join("metrics.csv");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("{}: can't be read. Has the run ended an epoch?", path.display()))?;
-        let history = text.lines().skip(1).enumerate().map(|(i, line)| {
-            epoch(line).ok_or_else(|| anyhow!("{}: line {} is no epoch's", path.display(), i + 2))
-        });
+        let history =
+            text.lines().skip(1).enumerate().map(|(i, line)| {
+                epoch(line).ok_or_else(|| anyhow!("{}: line {} is no epoch's", path.display(), i + 2))
+            });
         runs.push((label(run), history.collect::<Result<Vec<_>>>()?));
     }
     data::whole(&arguments.out, &plot::compared(&runs)?)
@@ -28,7 +29,8 @@ pub fn compare(arguments: &Compare) -> Result<()> {
     for (name, history) in &runs {
         let error = history.iter().filter_map(|e| Some((e.validation_error?, e.epoch)));
         let best = error.min_by(|a, b| a.0.total_cmp(&b.0));
-        let best = best.map_or_else(String::new, |(e, at)| format!(", validation error {:.2} % in epoch {at}", 100.0 * e));
+        let best =
+            best.map_or_else(String::new, |(e, at)| format!(", validation error {:.2} % in epoch {at}", 100.0 * e));
         let loss = history.last().map_or(0.0, |e| e.loss);
         println!("{name}: {} epochs, loss {loss:.4}{best}", history.len());
     }

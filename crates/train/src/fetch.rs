@@ -17,7 +17,8 @@ impl Manifest {
         match &arguments.manifest {
             None => toml::from_str(include_str!("../../../datasets/manifest.toml")).context("datasets/manifest.toml"),
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("{}: can't be read", path.display()))?;
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("{}: can't be read", path.display()))?;
                 toml::from_str(&text).with_context(|| path.display().to_string())
             }
         }

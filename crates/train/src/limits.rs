@@ -54,7 +54,9 @@ mod tests {
             .into_iter()
             .map(|(name, g)| (name.to_string(), Tensor::from_data(g, &device)))
             .collect();
-        let values = |g: Gradient| -> Vec<f32> { g.into_values().flat_map(|t| t.into_data().iter::<f32>().collect::<Vec<_>>()).collect() };
+        let values = |g: Gradient| -> Vec<f32> {
+            g.into_values().flat_map(|t| t.into_data().iter::<f32>().collect::<Vec<_>>()).collect()
+        };
         assert_eq!(values(clip(gradient.clone(), 2.5)), [1.5, 0.0, 0.0, 2.0]);
         assert_eq!(values(clip(gradient, 5.0)), [3.0, 0.0, 0.0, 4.0]);
     }

@@ -84,11 +84,7 @@ fn picture(title: &str, names: &[(RGBColor, &str)], loss: &[Curve], error: &[Cur
     Ok(png)
 }
 
-fn panel<'a>(
-    area: &DrawingArea<BitMapBackend<'a>, Shift>,
-    title: &str,
-    curves: &[Curve],
-) -> Result<()> {
+fn panel<'a>(area: &DrawingArea<BitMapBackend<'a>, Shift>, title: &str, curves: &[Curve]) -> Result<()> {
     let last = curves.iter().filter_map(|(_, points)| points.last()).map(|p| p.0).fold(1.0, f64::max);
     // Losses fall by orders of magnitude: a logarithmic scale keeps the end readable.
     let positive = || curves.iter().flat_map(|(_, points)| points).map(|p| p.1).filter(|y| *y > 0.0);

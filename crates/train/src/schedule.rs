@@ -63,7 +63,8 @@ pub enum Schedule {
 impl Schedule {
     /// The learning rate of step `step` of `epoch`, both from 0, after the epochs `before`.
     pub fn rate(&self, epoch: u64, step: usize, steps: usize, epochs: u64, before: &[Epoch]) -> f64 {
-        let changed = |rate: &f64, factor: &f64, times: u64| rate * factor.powi(i32::try_from(times).unwrap_or(i32::MAX));
+        let changed =
+            |rate: &f64, factor: &f64, times: u64| rate * factor.powi(i32::try_from(times).unwrap_or(i32::MAX));
         match self {
             Self::Constant { rate } => *rate,
             Self::Cosine { rate, warmup } => {

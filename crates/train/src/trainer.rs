@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 const EVALUATION: std::ops::RangeInclusive<usize> = 16..=500;
 /// Numbers in such a batch, if the bounds allow.
 const EVALUATION_NUMBERS: usize = 1 << 19;
-/// Steps between two looks at whether anything is learnt at all.
+/// Steps between two looks at whether anything is learnt at all; epochs end with one, too.
 const LOOK_EVERY: usize = 1000;
 
 /// A run under way.
@@ -140,8 +140,7 @@ impl Trainer {
     fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
         let (n, loss) = (batch.labels.len(), self.recipe.training.loss);
         // Dropout draws from the device's own generator: seeded for each step, it doesn't depend on what came before.
-        let mut seeds =
-            stream(self.recipe.seed, Purpose::Dropout, self.progress.epoch, self.progress.step as u64);
+        let mut seeds = stream(self.recipe.seed, Purpose::Dropout, self.progress.epoch, self.progress.step as u64);
         let size = n.div_ceil(self.recipe.training.accumulate);
         if size == n {
             self.device.seed(seeds.next_u64());
@@ -174,13 +173,14 @@ impl Trainer {
         }
     }
 
-    /// A network that answers the same for everything has a loss of ln(classes).
+    /// A network that answers the same for everything has a loss of ln(classes). A short first epoch proves nothing.
     fn warn_if_nothing_is_learnt(&mut self) {
         let p = &self.progress;
         let guessing = (self.network.classes() as f64).ln();
         let loss = p.loss_sum / p.images.max(1) as f64;
         let is_entropy = matches!(self.recipe.training.loss, Loss::CrossEntropy { .. });
-        if is_entropy && !self.warned && p.images > 0 && loss > 0.99 * guessing {
+        let early = p.epoch == 0 && p.step < LOOK_EVERY;
+        if is_entropy && !early && !self.warned && p.images > 0 && loss > 0.99 * guessing {
             self.warned = true;
             self.report.warn(&format!(
                 "the loss is {loss:.4}, guessing has ln({}) = {guessing:.4}: nothing is learnt yet. If it stays so, \

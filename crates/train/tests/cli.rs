@@ -43,7 +43,8 @@ fn json_is_json_line_by_line() {
     let (code, out, _) = run(&mut bench.smoke("run", &["--json", "--epochs", "2"]));
     assert_eq!(code, Some(0));
     let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let kinds: Vec<_> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    let kinds = events.iter().map(|e| e["event"].as_str().unwrap());
+    let kinds: Vec<_> = kinds.filter(|kind| *kind != "warning").collect(); // so few steps may learn nothing
     assert_eq!(kinds, ["start", "epoch", "epoch", "end"]);
 }
 
@@ -140,8 +141,7 @@ fn every_kind_of_thing_a_recipe_asks_for_is_done() {
     assert!(out.contains("lenet5 (60,850 parameters) on synthetic"), "{out}");
     // A batch in parts has the batch's gradient, up to rounding.
     let parts = ["--set", "training.accumulate=3", "--set", "optimizer.clip=1000", "--set", "optimizer.max_rms=1000"];
-    let (code, _, err) =
-        run(bench.command(&["--recipe", "smoke-lenet5", "--epochs", "2", "--out", "b"]).args(parts));
+    let (code, _, err) = run(bench.command(&["--recipe", "smoke-lenet5", "--epochs", "2", "--out", "b"]).args(parts));
     assert_eq!(code, Some(0), "{err}");
     let loss = |run: &str| -> f64 {
         let metrics = String::from_utf8(bench.read(&format!("{run}/metrics.csv"))).unwrap();

@@ -55,7 +55,8 @@ impl Bench {
     /// The run's checkpoints, the oldest first.
     pub fn checkpoints(&self, run: &str) -> Vec<PathBuf> {
         let files = fs::read_dir(self.dir.path().join(run)).into_iter().flatten().map(|e| e.unwrap().path());
-        let mut files: Vec<_> = files.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with("checkpoint-")).collect();
+        let mut files: Vec<_> =
+            files.filter(|p| p.file_name().unwrap().to_str().unwrap().starts_with("checkpoint-")).collect();
         files.sort();
         files
     }
