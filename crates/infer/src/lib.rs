@@ -7,7 +7,7 @@ mod http;
 mod placement;
 mod table;
 
-pub use evaluate::{Confusion, best, evaluate, to_tensor};
-pub use fetch::{Weights, fetch, known};
+pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};
+pub use fetch::{Download, fetch, fetch_showing, known};
 pub use placement::{Placement, PlacementArguments};
 pub use table::{Table, thousands};

@@ -43,7 +43,7 @@ pub mod zoo;
 
 pub use activation::{AMPLITUDE, Activation, SLOPE, UnknownActivation};
 pub use draw::{Draw, Init};
-pub use input::{Framing, InputSpec, Normalise};
+pub use input::{Framing, InputSpec, Normalise, Statistics, Whitening};
 pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 pub use lenet5::TABLE_I;
 pub use network::{CurvatureError, Definition, InputError, Network, Row, Trace, UnknownLayer};

@@ -152,6 +152,17 @@ impl Network {
         &self.input
     }
 
+    /// The network, fed as `input` says: how its weights were trained.
+    ///
+    /// # Panics
+    /// `input` has another shape.
+    #[must_use]
+    pub fn with_input(mut self, input: InputSpec) -> Self {
+        assert_eq!(input.shape(), self.input.shape(), "the input's shape");
+        self.input = input;
+        self
+    }
+
     /// The layers in order, under their names: for who writes the network down in another format.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &Op)> {
         self.slots.iter().map(|slot| (slot.name.as_str(), &slot.op))

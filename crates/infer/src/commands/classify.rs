@@ -101,10 +101,8 @@ fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f
         data::prepare_into(spec, image, &mut values)?;
         digit.note
     } else {
-        let rgb = image.to_rgb8();
-        let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let planes: Vec<u8> = (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
-        let image = data::ImageRef { channels: 3, height, width, pixels: &planes };
+        let planes = data::planes(image);
+        let image = planes.view();
         if crops == 1 {
             data::prepare_into(spec, image, &mut values)?;
         } else {

@@ -155,8 +155,9 @@ fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
         .map(|i| Batch {
             images: reference::sines(i, n * c * h * w, 1.0),
             shape: [n, c, h, w],
-            labels: (0..n).map(|j| (j % model.classes.min(256)) as u8).collect(),
+            labels: (0..n).map(|j| (j % model.classes) as u16).collect(),
             indices: (0..cli.batch).collect(),
+            bad: Vec::new(),
         })
         .collect();
     let images: Vec<Tensor<4>> =
