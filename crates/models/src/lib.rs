@@ -25,6 +25,7 @@ extern crate alloc;
 
 mod activation;
 mod alexnet;
+mod back;
 pub mod device;
 mod draw;
 mod input;
@@ -41,6 +42,7 @@ mod zfnet;
 pub mod zoo;
 
 pub use activation::{AMPLITUDE, Activation, SLOPE, UnknownActivation};
+pub use back::{Method, Overlap, UnknownMethod};
 pub use draw::{Draw, Init};
 pub use input::{Framing, InputSpec, Normalise};
 pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};

@@ -1,15 +1,13 @@
 //! `curves.png`: training loss and validation error, epoch by epoch.
 
 use crate::checkpoint::Epoch;
-use anyhow::{Result, anyhow};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use plotters::coord::Shift;
+use anyhow::Result;
+use infer::picture::{Area, Picture};
 use plotters::coord::combinators::{BindKeyPoints, LogCoord, WithKeyPoints};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-const SIZE: (u32, u32) = (960, 400);
+const SIZE: (usize, usize) = (960, 400);
 /// Okabe and Ito's blue and vermillion: told apart by the colour-blind, too.
 const BLUE: RGBColor = RGBColor(0, 114, 178);
 const VERMILLION: RGBColor = RGBColor(213, 94, 0);
@@ -19,12 +17,7 @@ const VERMILLION: RGBColor = RGBColor(213, 94, 0);
 /// # Errors
 /// If the drawing fails.
 pub fn curves(title: &str, history: &[Epoch]) -> Result<Vec<u8>> {
-    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-        .map_err(|_| anyhow!("the font can't be read"))?;
-    let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
+    let picture = Picture::draw(SIZE.0, SIZE.1, |root| {
         let root = root.margin(10, 8, 0, 12).titled(title, ("sans-serif", 20))?;
         let series = |f: fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
             history.iter().filter_map(|e| Some((e.epoch as f64, f(e)?))).collect()
@@ -34,23 +27,16 @@ pub fn curves(title: &str, history: &[Epoch]) -> Result<Vec<u8>> {
         if error.is_empty() {
             panel(&root, "training loss", &loss, BLUE)?;
         } else {
-            let (left, right) = root.split_horizontally(SIZE.0 / 2 - 4);
+            let (left, right) = root.split_horizontally(SIZE.0 as u32 / 2 - 4);
             panel(&left, "training loss", &loss, BLUE)?;
             panel(&right, "validation error, %", &error, VERMILLION)?;
         }
-        root.present()?;
-    }
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(&pixels, SIZE.0, SIZE.1, ExtendedColorType::Rgb8)?;
-    Ok(png)
+        Ok(())
+    })?;
+    picture.png()
 }
 
-fn panel<'a>(
-    area: &DrawingArea<BitMapBackend<'a>, Shift>,
-    title: &str,
-    points: &[(f64, f64)],
-    colour: RGBColor,
-) -> Result<()> {
+fn panel(area: &Area<'_>, title: &str, points: &[(f64, f64)], colour: RGBColor) -> Result<()> {
     let last = points.last().map_or(1.0, |p| p.0);
     // Losses fall by orders of magnitude: a logarithmic scale keeps the end readable.
     let positive = || points.iter().map(|p| p.1).filter(|y| *y > 0.0);
@@ -122,7 +108,7 @@ mod tests {
         for history in [vec![], vec![epoch(1, 0.0, None)], vec![epoch(1, 2.0, Some(0.5)), epoch(2, 0.1, Some(0.0))]] {
             let png = curves("lenet5", &history).unwrap();
             let image = image::load_from_memory(&png).unwrap();
-            assert_eq!((image.width(), image.height()), SIZE);
+            assert_eq!((image.width() as usize, image.height() as usize), SIZE);
         }
     }
 }

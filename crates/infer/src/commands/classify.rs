@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The numbers that the network is shown, `[crops, channels, height, width]` with 1 or 10 crops, and what was done to get
 /// them.
-fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
+pub(super) fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
     let image = data::read_image(path)?;
     let mut values = vec![0.0; crops * spec.shape().iter().product::<usize>()];
     let note = if crops == 1 && spec.framing == Framing::Centre && spec.channels == 1 {

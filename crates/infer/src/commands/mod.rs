@@ -8,6 +8,7 @@ pub mod fetch;
 pub mod list;
 pub mod logits;
 pub mod summary;
+pub mod visualize;
 
 use anyhow::{Context, Result, bail};
 use models::weights::{self, Card};
