@@ -23,7 +23,7 @@ pub struct Looks {
     contrast: f32,
     /// One scale for all tiles of a block, instead of one for each
     #[arg(long)]
-    common_scale: bool,
+    pub common_scale: bool,
     /// Longer side of a tile in pixels; small images are enlarged by whole factors
     #[arg(long, value_name = "PIXELS", default_value_t = 96, value_parser = clap::value_parser!(u16).range(8..=1024))]
     tile: u16,
@@ -119,7 +119,10 @@ impl Inside {
                 let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
                 Ok(Shot { tensor: self.tensor(values), name, truth: None })
             }
-            None => self.shot_of(&self.images(&source.set)?, source.index),
+            None => {
+                let images = self.images(&source.set)?;
+                self.shot_of(&images, source.index)
+            }
         }
     }
 
