@@ -32,6 +32,8 @@ enum Command {
     Summary(commands::summary::Arguments),
     /// Look inside: filters, maps, projections, occlusion, invariance.
     Visualize(commands::visualize::Arguments),
+    /// Serve a page to draw on, and an API.
+    Serve(commands::serve::Arguments),
     /// List the networks.
     List(commands::list::Arguments),
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
             Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
             Command::Visualize(arguments) => commands::visualize::run(&arguments),
+            Command::Serve(arguments) => commands::serve::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),
         }
     })

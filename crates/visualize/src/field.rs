@@ -39,6 +39,11 @@ pub(crate) fn up_to(network: &Network, layer: &str) -> Result<Vec<Row>, UnknownL
     }
 }
 
+/// The last convolution whose maps have more than one unit: the layer that is most worth looking into.
+pub fn last_convolution(rows: &[Row]) -> Option<&Row> {
+    rows.iter().rfind(|row| row.spec.kind.ends_with("conv") && row.spec.output[1] * row.spec.output[2] > 1)
+}
+
 /// The pixels that the unit at row `y`, column `x` of each map of `layer` depends on: its receptive field, cut off where
 /// the image, or a map on the way, ends.
 ///

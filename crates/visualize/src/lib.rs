@@ -39,7 +39,7 @@ mod top;
 
 pub use correspondence::{Agreement, Zero, correspondence};
 pub use error::Error;
-pub use field::{Region, receptive_field};
+pub use field::{Region, last_convolution, receptive_field};
 pub use filters::filters;
 pub use invariance::{Change, Changed, feature_layers, invariance, transform};
 pub use occlusion::{Occluder, Occlusion, Response, occlude};

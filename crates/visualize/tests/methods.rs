@@ -174,12 +174,13 @@ fn seven() -> Tensor<4> {
 #[test]
 fn covering_the_stroke_hurts_and_covering_the_paper_does_not() {
     let (network, _) = weights::load(weights::LENET5_MNIST, &flex()).unwrap();
-    let occluder = Occluder { size: 10, stride: 2, fill: vec![-0.1] };
+    let occluder = Occluder { size: 12, stride: 2, fill: vec![-0.1] };
     let occlusion = occlude(&network, seven(), "C3", None, &occluder, 32, |_, _| {}).unwrap();
     assert_eq!((occlusion.class, occlusion.whole.answer), (7, 7));
-    // A corner holds hardly more than paper; to cover it changes hardly anything.
-    let change = occlusion.covered[0].probability - occlusion.whole.probability;
-    assert!(change.abs() < 1e-2, "{change}");
+    // A corner holds paper; to cover it changes nothing.
+    let last = occlusion.covered.last().unwrap();
+    let change = last.probability - occlusion.whole.probability;
+    assert!(change.abs() < 1e-5, "{change}");
     let least = occlusion.covered.iter().map(|r| r.probability).fold(1.0, f32::min);
     assert!(least < 0.5 * occlusion.whole.probability, "{least}");
     assert!(occlusion.covered.iter().any(|r| r.answer != 7));

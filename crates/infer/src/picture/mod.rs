@@ -1,9 +1,11 @@
 //! Pictures: pixels, letters, colours, and sheets of labelled tiles.
 
 mod colour;
+mod letters;
 mod sheet;
 
 pub use colour::{CATEGORIES, grey, signed, viridis};
+pub use letters::{measure, write};
 pub use sheet::{Block, Sheet, Tile};
 
 use anyhow::{Result, anyhow};
@@ -97,23 +99,15 @@ impl Picture {
     /// # Errors
     /// If the drawing fails.
     pub fn draw(width: usize, height: usize, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<Self> {
-        let mut picture = Self::new(width, height, [255; 3]);
-        picture.over(draw)?;
-        Ok(picture)
-    }
-
-    /// Draws over it.
-    ///
-    /// # Errors
-    /// If the drawing fails.
-    pub fn over(&mut self, draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<()> {
         register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
             .map_err(|_| anyhow!("the font can't be read"))?;
-        let size = (self.width as u32, self.height as u32);
-        let area = BitMapBackend::with_buffer(&mut self.pixels, size).into_drawing_area();
+        let mut picture = Self::new(width, height, [255; 3]);
+        let size = (width as u32, height as u32);
+        let area = BitMapBackend::with_buffer(&mut picture.pixels, size).into_drawing_area();
         draw(&area)?;
         area.present()?;
-        Ok(())
+        drop(area);
+        Ok(picture)
     }
 
     /// As a PNG file.

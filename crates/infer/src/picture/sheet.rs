@@ -1,16 +1,16 @@
 //! Contact sheets: blocks of labelled tiles under their titles.
 
 use super::Picture;
+use super::letters::{measure, shorten, write};
 use anyhow::Result;
-use plotters::prelude::*;
 
 /// Heights of letters in pixels.
-const TITLE: usize = 20;
-const HEADING: usize = 15;
-const LABEL: usize = 12;
+const TITLE: usize = 22;
+const HEADING: usize = 17;
+const LABEL: usize = 13;
 const MARGIN: usize = 14;
-const INK: RGBColor = RGBColor(25, 25, 25);
-const QUIET: RGBColor = RGBColor(90, 90, 90);
+const INK: [u8; 3] = [25; 3];
+const QUIET: [u8; 3] = [90; 3];
 
 /// A picture and what is written under it.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl Block {
         let width = self.tiles.iter().map(|t| t.picture.width).max().unwrap_or(0);
         let height = self.tiles.iter().map(|t| t.picture.height).max().unwrap_or(0);
         let lines = self.tiles.iter().map(|t| t.label.lines().count()).max().unwrap_or(0);
-        (width, height, lines * (LABEL + 3))
+        (width, height, if lines == 0 { 0 } else { lines * (LABEL + 3) + 4 })
     }
 
     fn heading_height(&self) -> usize {
@@ -102,7 +102,7 @@ impl Block {
             let (dx, dy) = ((width - tile.picture.width) / 2, (height - tile.picture.height) / 2);
             sheet.place(&tile.picture, y + dy, x + dx);
             for (line, text) in tile.label.lines().enumerate() {
-                let top = y + height + 2 + line * (LABEL + 3);
+                let top = y + height + 5 + line * (LABEL + 3);
                 let (text, width) = (text.to_string(), width + self.gap);
                 let left = x.saturating_sub(self.gap / 2);
                 writings.push(Writing { text, left, top, width, size: LABEL, quiet: true, centred: true });
@@ -133,8 +133,8 @@ impl Sheet {
     pub fn draw(&self) -> Result<Picture> {
         let between = 2 * MARGIN;
         let mut width = measure(&self.title, TITLE)?.max(measure(&self.note, LABEL)?);
-        let head = MARGIN + TITLE + 8 + if self.note.is_empty() { 0 } else { LABEL + 10 };
-        let mut height = head;
+        let top = MARGIN + TITLE + 8 + if self.note.is_empty() { 0 } else { LABEL + 10 };
+        let mut height = top;
         let mut places = Vec::new();
         for row in &self.rows {
             let (mut left, mut tallest) = (MARGIN, 0);
@@ -149,57 +149,23 @@ impl Sheet {
         }
         let mut sheet = Picture::new(width + 2 * MARGIN, height, [255; 3]);
         let mut writings = Vec::new();
-        let mut write = |text: &String, top, size, quiet| {
+        let mut head = |text: &String, top, size, quiet| {
             let text = text.clone();
             writings.push(Writing { text, left: MARGIN, top, width, size, quiet, centred: false });
         };
-        write(&self.title, MARGIN, TITLE, false);
-        write(&self.note, MARGIN + TITLE + 8, LABEL, true);
+        head(&self.title, MARGIN, TITLE, false);
+        head(&self.note, MARGIN + TITLE + 8, LABEL, true);
         for (block, left, top) in places {
             block.place(&mut sheet, left, top, &mut writings)?;
         }
-        sheet.over(|area| {
-            for w in &writings {
-                let colour = if w.quiet { QUIET } else { INK };
-                let style = ("sans-serif", w.size as f64).into_font().color(&colour);
-                let text = shorten(&w.text, w.width, w.size)?;
-                let spare = w.width.saturating_sub(measure(&text, w.size)?);
-                let left = w.left + if w.centred { spare / 2 } else { 0 };
-                area.draw_text(&text, &style, (left as i32, w.top as i32))?;
-            }
-            Ok(())
-        })?;
+        for w in &writings {
+            let text = shorten(&w.text, w.width, w.size)?;
+            let spare = w.width.saturating_sub(measure(&text, w.size)?);
+            let left = w.left + if w.centred { spare / 2 } else { 0 };
+            write(&mut sheet, &text, left, w.top, w.size, if w.quiet { QUIET } else { INK })?;
+        }
         Ok(sheet)
     }
-}
-
-/// How wide `text` is in letters `size` pixels high.
-fn measure(text: &str, size: usize) -> Result<usize> {
-    if text.is_empty() {
-        return Ok(0);
-    }
-    let mut scratch = Picture::new(1, 1, [0; 3]);
-    let mut width = 0;
-    scratch.over(|area| {
-        width = area.estimate_text_size(text, &("sans-serif", size as f64).into_text_style(area))?.0 as usize;
-        Ok(())
-    })?;
-    Ok(width)
-}
-
-/// `text`, or as much of it as fits and an ellipsis.
-fn shorten(text: &str, width: usize, size: usize) -> Result<String> {
-    if measure(text, size)? <= width {
-        return Ok(text.into());
-    }
-    let letters: Vec<char> = text.chars().collect();
-    for n in (1..letters.len()).rev() {
-        let short: String = letters[..n].iter().collect::<String>().trim_end().to_string() + "…";
-        if measure(&short, size)? <= width {
-            return Ok(short);
-        }
-    }
-    Ok(String::new())
 }
 
 #[cfg(test)]
@@ -216,14 +182,5 @@ mod tests {
         let count = |colour: [u8; 3]| picture.pixels.chunks_exact(3).filter(|p| **p == colour).count();
         assert_eq!((count([200, 0, 0]), count([0, 0, 200])), (5 * 1600, 90_000));
         assert!(picture.width >= 300 + 2 * MARGIN && picture.height > 300 + 3 * 40, "{picture:?}");
-    }
-
-    #[test]
-    fn long_labels_are_shortened() {
-        let text = "a class name that goes on and on";
-        let short = shorten(text, 60, LABEL).unwrap();
-        assert!(short.ends_with('…') && text.starts_with(short.trim_end_matches('…')), "{short}");
-        assert!(measure(&short, LABEL).unwrap() <= 60);
-        assert_eq!(shorten("7", 60, LABEL).unwrap(), "7");
     }
 }

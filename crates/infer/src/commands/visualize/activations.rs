@@ -53,10 +53,11 @@ pub fn show(inside: &Inside, shot: &Shot, only: Option<&str>, count: usize) -> R
         let span = format!("{} to {}", number(least), number(greatest));
         if h * w == 1 {
             // Wide enough to see single units, in as many lines as it takes.
-            let across = all.len().min(128);
+            let lines = all.len().div_ceil(if all.len() > 1000 { 128 } else { 64 });
+            let across = all.len().div_ceil(lines);
             let mut strip = all.clone();
             strip.resize(all.len().div_ceil(across) * across, least);
-            let unit = if all.len() <= 128 { (640 / across).clamp(1, 24) } else { 5 };
+            let unit = (700 / across).clamp(1, 16);
             let picture = heat(&strip, across, (least, greatest)).enlarge(unit);
             blocks.push(Block::new(format!("{name}: {maps} units, {span}"), 1, vec![Tile::new(picture, "")]));
         } else {

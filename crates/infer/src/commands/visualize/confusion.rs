@@ -4,10 +4,8 @@ use super::inside::{Inside, Set, values};
 use super::{Common, Shown};
 use anyhow::{Result, ensure};
 use burn::tensor::activation;
-use infer::picture::{Block, Picture, Sheet, Tile, viridis};
+use infer::picture::{Block, Picture, Sheet, Tile, measure, viridis, write};
 use infer::{Confusion, best};
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 use serde_json::json;
 
 /// Arguments of `infer visualize confusion`.
@@ -83,7 +81,9 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
     let off = |i: usize, j: usize| if i == j { 0 } else { rows[i][j] };
     let greatest = (0..n * n).map(|i| off(i / n, i % n)).max().unwrap_or(0).max(1);
     let cell = (640 / n).clamp(4, 46);
-    let margin = if n <= 30 { 90 } else { 0 };
+    // Room for the classes' names, where there is any.
+    let longest = classes.iter().map(|class| class.chars().count().min(12)).max().unwrap_or(0);
+    let margin = if n <= 30 { 14 + 8 * longest.max(1) } else { 0 };
     let side = margin + n * cell + 1;
     let shade = |i: usize, j: usize| (off(i, j) as f32 / greatest as f32).sqrt();
     let mut picture = Picture::new(side, side, [255; 3]);
@@ -94,25 +94,21 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
         }
     }
     if margin > 0 {
-        picture.over(|area| {
-            let right = Pos::new(HPos::Right, VPos::Center);
-            let middle = Pos::new(HPos::Center, VPos::Center);
-            let font =
-                |size: usize, colour: &RGBColor, pos| ("sans-serif", size as f64).into_font().color(colour).pos(pos);
-            let at = |k: usize| (margin + k * cell + cell / 2) as i32;
-            for (i, row) in rows.iter().enumerate() {
-                let name: String = classes[i].chars().take(12).collect();
-                area.draw_text(&name, &font(13, &BLACK, right), (margin as i32 - 6, at(i)))?;
-                let name: String = classes[i].chars().take(if cell > 40 { 7 } else { 4 }).collect();
-                area.draw_text(&name, &font(12, &BLACK, middle), (at(i), margin as i32 - 10))?;
-                for (j, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
-                    let dark = i != j && shade(i, j) < 0.6;
-                    let colour = if dark { WHITE } else { BLACK };
-                    area.draw_text(&count.to_string(), &font(12, &colour, middle), (at(j), at(i)))?;
-                }
+        let at = |k: usize| margin + k * cell + cell / 2;
+        let mut centred = |text: &str, x: usize, y: usize, colour| {
+            let left = x.saturating_sub(measure(text, 13)? / 2);
+            write(&mut picture, text, left, y.saturating_sub(7), 13, colour)
+        };
+        for (i, row) in rows.iter().enumerate() {
+            let name: String = classes[i].chars().take(12).collect();
+            centred(&name, (margin - 6).saturating_sub(measure(&name, 13)? / 2), at(i), [0; 3])?;
+            let name: String = classes[i].chars().take(if cell > 40 { 7 } else { 4 }).collect();
+            centred(&name, at(i), margin - 9, [0; 3])?;
+            for (j, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
+                let dark = i != j && shade(i, j) < 0.6;
+                centred(&count.to_string(), at(j), at(i), if dark { [255; 3] } else { [0; 3] })?;
             }
-            Ok(())
-        })?;
+        }
     }
     let mut sheet = Sheet::new(
         format!("{}: who is taken for whom", inside.name()),

@@ -95,18 +95,17 @@ pub fn show(run: &Path, device: &str, set: &Set, maps: &Maps, looks: &Looks) -> 
         columns.push((*epoch, column));
     }
     let mut sheet = Sheet::new(title.0, title.1);
-    let side = usize::from(72u8);
     let mut tiles = Vec::new();
     for i in 0..columns[0].1.len() {
         for (epoch, column) in &columns {
             if let Some((map, Some(hit), Some(picture))) = column.get(i) {
                 let label = format!("map {map}, epoch {epoch}\nimage {}: {}", hit.image, number(hit.activation));
-                tiles.push(Tile::new(picture.fit(side), label));
+                tiles.push(Tile::new(picture.fit(looks.side()), label));
             }
         }
     }
     let mut block = Block::new("", columns.len(), tiles);
-    block.gap = 40;
+    block.gap = 14;
     sheet.row(vec![block]);
     let numbers: Vec<_> = columns
         .iter()

@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use infer::picture::{Picture, grey, signed, viridis};
 use infer::to_tensor;
 use models::weights::Card;
-use models::{Network, Normalise, Row};
+use models::{Network, Row};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
-use visualize::Region;
+use visualize::{Region, last_convolution};
 
 /// How pictures are to look.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +27,13 @@ pub struct Looks {
     /// Longer side of a tile in pixels; small images are enlarged by whole factors
     #[arg(long, value_name = "PIXELS", default_value_t = 96, value_parser = clap::value_parser!(u16).range(8..=1024))]
     tile: u16,
+}
+
+impl Looks {
+    /// Side of a tile.
+    pub fn side(&self) -> usize {
+        usize::from(self.tile)
+    }
 }
 
 impl Default for Looks {
@@ -189,18 +196,17 @@ impl Inside {
 
     /// The layer asked for, and its row in the network's table.
     pub fn layer(&self, name: Option<&str>) -> Result<Row> {
-        let mut rows = self.network.summary();
-        let wide = |row: &&Row| row.spec.kind.ends_with("conv") && row.spec.output[1] * row.spec.output[2] > 1;
+        let rows = self.network.summary();
         let found = match name {
-            Some(name) => rows.iter().position(|row| row.name == name),
-            None => rows.iter().rposition(|row| wide(&row)),
+            Some(name) => rows.iter().find(|row| row.name == name),
+            None => last_convolution(&rows),
         };
         let Some(found) = found else {
             let known: Vec<_> = rows.iter().map(|row| row.name.as_str()).collect();
             let name = name.unwrap_or_default();
             bail!("--layer {name}: {} has no such layer; there are {}", self.name(), known.join(", "));
         };
-        Ok(rows.swap_remove(found))
+        Ok(found.clone())
     }
 
     /// The maps asked for: those named, or `count` evenly over the layer.
@@ -216,21 +222,16 @@ impl Inside {
         Ok((0..count).map(|i| i * all / count).collect())
     }
 
-    /// What a grey or covering patch is filled with: paper where ink is drawn on paper, the training set's mean colour
-    /// elsewhere; or the pixel value asked for.
+    /// What a covering patch is filled with: nothing, or the pixel value asked for.
     pub fn fill(&self, pixel: Option<u8>) -> Vec<f32> {
-        let normalise = &self.card.input.normalise;
-        let fill = |channel| match (pixel, normalise) {
-            (Some(pixel), _) => normalise.apply(channel, f32::from(pixel)),
-            (None, Normalise::Range { background, .. }) => *background,
-            (None, Normalise::MeanStd { .. }) => 0.0,
-        };
-        (0..self.card.input.channels).map(fill).collect()
+        let input = &self.card.input;
+        let all = |pixel| (0..input.channels).map(|c| input.normalise.apply(c, f32::from(pixel))).collect();
+        pixel.map_or_else(|| input.blank(), all)
     }
 
     /// Side of a tile.
     pub fn side(&self) -> usize {
-        usize::from(self.looks.tile)
+        self.looks.side()
     }
 
     /// Numbers that the network is fed, `[C, H, W]`, as the picture they came from.

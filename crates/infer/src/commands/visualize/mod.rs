@@ -12,6 +12,8 @@ mod invariance;
 mod occlusion;
 mod top;
 
+pub(super) use evolution::checkpoints;
+
 use anyhow::{Context, Result};
 use infer::picture::Picture;
 use inside::{Inside, Looks};

@@ -28,10 +28,10 @@ pub struct Arguments {
 /// The patch that covers.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Patch {
-    /// Side of the patch in pixels [default: a quarter of the image's shorter side]
+    /// Side of the patch in pixels [default: a third of the image's shorter side]
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<usize>,
-    /// Pixels from one place to the next [default: a sixteenth of the patch, at least 1]
+    /// Pixels from one place to the next [default: some 30 places along each side]
     #[arg(long, value_name = "PIXELS")]
     pub stride: Option<usize>,
     /// Pixel value that the patch is filled with [default: paper for ink on paper, else the training set's mean]
@@ -43,7 +43,7 @@ impl Patch {
     /// The patch for an image of the network's.
     pub fn occluder(&self, inside: &Inside) -> Occluder {
         let [_, h, w] = inside.card.input.shape();
-        let size = self.size.unwrap_or(h.min(w) / 4);
+        let size = self.size.unwrap_or(h.min(w) / 3);
         // Some 30 places along each side, as in the paper's figure.
         let stride = self.stride.unwrap_or_else(|| ((h.min(w) - size.min(h.min(w))) / 30).max(1));
         Occluder { size, stride, fill: inside.fill(self.fill) }
@@ -160,7 +160,7 @@ fn answers(occlusion: &Occlusion, classes: &[String], side: usize) -> (Picture, 
     let large = picture.enlarge(factor);
     let legend = order.iter().take(CATEGORIES.len()).map(|&class| {
         let share = 100 * counts[class] / occlusion.covered.len();
-        Tile::new(Picture::new(90, 10, colour(class)), format!("{}, {share} %", classes[class]))
+        Tile::new(Picture::new(130, 10, colour(class)), format!("{share} % {}", classes[class]))
     });
     (large.fit(side), legend.collect())
 }
