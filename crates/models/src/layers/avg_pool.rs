@@ -5,8 +5,6 @@ use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeEr
 use alloc::{format, vec::Vec};
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
 
 /// The mean over windows that don't overlap; without a kernel, over the whole map (Lin 2013, 3.2: global average
 /// pooling).
@@ -46,7 +44,7 @@ impl Layer for AvgPool {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        x.each(|x| avg_pool2d(x, AvgPoolOptions::new([self.kernel; 2])))
+        x.each(|x| kernels::avg_pool2d(x, self.kernel))
     }
 
     fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {

@@ -1,11 +1,11 @@
-use super::{WeightInit, activate, gathered, misfit, per_map, through, windows};
+use super::{WeightInit, function, gathered, misfit, per_map, through, windows};
 use crate::activation::Activation;
 use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::module::{conv_transpose2d, conv2d, conv2d_weight_backward};
+use burn::tensor::module::{conv_transpose2d, conv2d_weight_backward};
 use burn::tensor::ops::{ConvOptions, ConvTransposeOptions};
 use burn::tensor::{Device, Tensor};
 
@@ -151,9 +151,9 @@ impl Layer for Conv {
     }
 
     fn forward(&self, x: Maps) -> Maps {
+        let conv = kernels::Conv { stride: [self.window.stride; 2], padding: self.window.padding, groups: 1 };
         let made = self.towers.iter().zip(self.reads(x)).map(|(tower, x)| {
-            let y = conv2d(x, tower.weight.val(), Some(tower.bias.val()), self.options());
-            activate(self.activation, y)
+            kernels::conv2d(x, tower.weight.val(), tower.bias.val(), conv, function(self.activation))
         });
         Maps(made.collect())
     }

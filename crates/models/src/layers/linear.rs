@@ -1,4 +1,4 @@
-use super::{WeightInit, activate, gathered, misfit, per_map, through, tower_name};
+use super::{WeightInit, function, gathered, misfit, per_map, through, tower_name};
 use crate::activation::Activation;
 use crate::back::Method;
 use crate::draw::Draw;
@@ -93,9 +93,9 @@ impl Layer for Linear {
     fn forward(&self, x: Maps) -> Maps {
         let made = self.towers.iter().map(|tower| {
             let x = x.clone().join_on(&tower.weight.lazy_device()).flatten::<2>(1, 3);
-            let y = x.matmul(tower.weight.val().transpose()) + tower.bias.val().unsqueeze::<2>();
+            let y = kernels::linear(x, tower.weight.val(), tower.bias.val(), function(self.activation));
             let [n, out] = y.dims();
-            activate(self.activation, y.reshape([n, out, 1, 1]))
+            y.reshape([n, out, 1, 1])
         });
         Maps(made.collect())
     }

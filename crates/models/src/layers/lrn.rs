@@ -71,16 +71,8 @@ impl Lrn {
     }
 
     fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
-        let beta = self.config.beta;
-        let scale = self.scale(x.clone());
-        // A power of 3/4 by two square roots: `powf` is scalar code on the CPU backends.
-        let scale = if beta == 0.75 {
-            let root = scale.sqrt();
-            root.clone() * root.sqrt()
-        } else {
-            scale.powf_scalar(beta)
-        };
-        x / scale
+        let LrnConfig { size, k, alpha, beta, .. } = self.config;
+        kernels::lrn(x, kernels::Lrn { size, alpha, beta, k })
     }
 }
 

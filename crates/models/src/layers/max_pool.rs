@@ -4,7 +4,7 @@ use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
 use burn::module::Module;
-use burn::tensor::module::{max_pool2d, max_pool2d_with_indices};
+use burn::tensor::module::max_pool2d_with_indices;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
@@ -66,7 +66,8 @@ impl Layer for MaxPool {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        x.each(|x| max_pool2d(x, self.options()))
+        let MaxPoolConfig { kernel, stride, ceil } = self.config;
+        x.each(|x| kernels::max_pool2d(x, kernels::Pool { size: kernel, stride, ceil }))
     }
 
     fn trace(&self, x: Maps) -> Seen {

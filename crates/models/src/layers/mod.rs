@@ -63,12 +63,9 @@ impl WeightInit {
     }
 }
 
-/// `activation(x)`, or `x` if there is none.
-fn activate(activation: Option<Activation>, x: Tensor<4>) -> Tensor<4> {
-    match activation {
-        Some(activation) => activation.forward(x),
-        None => x,
-    }
+/// What the kernels apply for `activation`, or for none.
+fn function(activation: Option<Activation>) -> kernels::Function {
+    activation.map_or(kernels::Function::Identity, Activation::function)
 }
 
 /// Second derivatives carried from an activation's output `y` back to its input: times f'(x)^2, the term with f'' left

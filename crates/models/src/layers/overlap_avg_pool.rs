@@ -5,8 +5,6 @@ use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
 use burn::module::Module;
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 
 /// The mean over windows that overlap; a last one that hangs over the edge is the mean of what it covers. Caffe's AVE.
@@ -77,11 +75,8 @@ impl Layer for OverlapAvgPool {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        let options = AvgPoolOptions::new([self.config.kernel; 2])
-            .with_stride([self.config.stride; 2])
-            .with_count_include_pad(false)
-            .with_ceil_mode(true);
-        Maps::one(avg_pool2d(x.join(), options))
+        let OverlapAvgPoolConfig { kernel, stride } = self.config;
+        Maps::one(kernels::overlap_avg_pool2d(x.join(), kernels::Pool { size: kernel, stride, ceil: true }))
     }
 
     fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {

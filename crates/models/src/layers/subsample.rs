@@ -1,4 +1,4 @@
-use super::{activate, gathered, misfit, per_map, spread, through};
+use super::{function, gathered, misfit, per_map, spread, through};
 use crate::activation::Activation;
 use crate::back::Method;
 use crate::draw::{Draw, Init};
@@ -59,23 +59,15 @@ impl LayerConfig for SubsampleConfig {
     }
 }
 
-impl Subsample {
-    /// `[1, C, 1, 1]`, scaled from the sum of the paper to the mean that Burn pools.
-    fn gain(&self) -> Tensor<4> {
-        let area = (self.kernel * self.kernel) as f32;
-        self.coefficient.val().mul_scalar(area).reshape([1, self.spec.input[0], 1, 1])
-    }
-}
-
 impl Layer for Subsample {
     fn spec(&self) -> &Spec {
         &self.spec
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        let mean = avg_pool2d(x.join_on(&self.bias.lazy_device()), AvgPoolOptions::new([self.kernel; 2]));
-        let bias = self.bias.val().reshape([1, self.spec.input[0], 1, 1]);
-        Maps::one(activate(Some(self.activation), mean * self.gain() + bias))
+        let x = x.join_on(&self.bias.lazy_device());
+        let function = function(Some(self.activation));
+        Maps::one(kernels::subsample(x, self.coefficient.val(), self.bias.val(), self.kernel, function))
     }
 
     fn exchange(&self, towers: usize) -> (usize, usize) {

@@ -1,12 +1,12 @@
 use super::conv::adjoint;
-use super::{WeightInit, activate, gathered, misfit, per_map, through, windows};
+use super::{WeightInit, function, gathered, misfit, per_map, through, windows};
 use crate::activation::Activation;
 use crate::back::Method;
 use crate::draw::{Draw, Init};
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
 use burn::module::{Module, Param};
-use burn::tensor::module::{conv2d, conv2d_weight_backward};
+use burn::tensor::module::conv2d_weight_backward;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
@@ -178,9 +178,9 @@ impl Layer for TableConv {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
-        let y = conv2d(x.join_on(&self.bias.lazy_device()), self.dense(), Some(self.bias.val()), options);
-        Maps::one(activate(self.activation, y))
+        let conv = kernels::Conv { stride: [1; 2], padding: [0; 4], groups: 1 };
+        let x = x.join_on(&self.bias.lazy_device());
+        Maps::one(kernels::conv2d(x, self.dense(), self.bias.val(), conv, function(self.activation)))
     }
 
     fn exchange(&self, towers: usize) -> (usize, usize) {

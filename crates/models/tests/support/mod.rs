@@ -28,8 +28,9 @@ impl Tolerance {
     /// PyTorch's logits, activations and losses.
     pub const TORCH: Self = Self { relative: 1e-3, absolute: 1e-4 };
     /// PyTorch's gradients. Where a ReLU unit is at its corner, rounding decides whether it passes its gradient on:
-    /// PyTorch's own f32 and f64 are 2.6e-3 of the greatest gradient apart at conv1 of nin-imagenet.
-    pub const TORCH_GRADIENT: Self = Self { relative: 1e-2, absolute: 4e-3 };
+    /// PyTorch's own f32 and f64 are 2.6e-3 of the greatest gradient apart at conv1 of nin-imagenet, and one unit of
+    /// conv2 moves a bias of alexnet's by 6e-3.
+    pub const TORCH_GRADIENT: Self = Self { relative: 1e-2, absolute: 7e-3 };
     /// Differences of f32 losses a small step apart.
     pub const FINITE: Self = Self { relative: 1e-2, absolute: 5e-3 };
 
