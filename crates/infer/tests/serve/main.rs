@@ -60,6 +60,30 @@ fn what_is_asked_is_answered() {
     assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("src=\"/"));
 }
 
+/// A run's checkpoints can be asked, each by its epoch.
+#[test]
+fn checkpoints_answer_by_their_epochs() {
+    let run = tempfile::tempdir().unwrap();
+    let flex = models::device::parse("flex").unwrap();
+    let (shipped, card) = models::weights::load(models::weights::LENET5_MNIST, &flex).unwrap();
+    let fresh = models::Model::named("lenet5").unwrap().build(7, &flex).unwrap();
+    for (epoch, network) in [(1, &fresh), (10, &shipped)] {
+        let path = run.path().join(format!("epoch-{epoch}.safetensors"));
+        std::fs::write(path, models::weights::save(network, &card).unwrap()).unwrap();
+    }
+    let server = Server::start(&["--run", run.path().to_str().unwrap()]);
+    let epochs: Vec<_> =
+        server.get("/v1/models").json()["models"].as_array().unwrap().iter().map(|m| m["epoch"].clone()).collect();
+    assert_eq!(serde_json::json!(epochs), serde_json::json!([null, 1, 10]));
+    let (png, _) = digit(0);
+    let probability =
+        |query| server.post(&format!("/v1/classify{query}"), &png).json()["probability"].as_f64().unwrap();
+    assert!(probability("?epoch=1") < 0.5 && probability("?epoch=10") > 0.8);
+    assert_eq!(probability("?epoch=10"), probability(""));
+    let none = server.post("/v1/classify?epoch=2", &png);
+    assert_eq!((none.status, none.error().contains("there are 1, 10")), (400, true), "{none:?}");
+}
+
 /// Every path that the API has is in its description.
 #[test]
 fn the_description_is_whole() {

@@ -2,7 +2,7 @@
 
 use super::api;
 use super::engine::Engine;
-use super::request::{Refusal, read};
+use super::request::{Refusal, comes, read};
 use super::response::Response;
 use anyhow::Result;
 use std::net::{TcpListener, TcpStream};
@@ -69,6 +69,9 @@ impl Server {
     fn serve(&self, mut stream: TcpStream) {
         let mut left = Vec::new();
         loop {
+            if left.is_empty() && !comes(&stream, &self.stop) {
+                return;
+            }
             let request = match read(&mut stream, &mut left, |head| api::allow(head, self.token.as_deref())) {
                 Ok(request) => request,
                 Err(Refusal::Gone) => return,

@@ -3,6 +3,7 @@
 use super::response::Response;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Most bytes of a request's head.
@@ -52,6 +53,22 @@ pub enum Refusal {
     Answer(Response),
 }
 
+/// Whether something comes before the connection has been silent for too long, or `stop` is set.
+pub fn comes(stream: &TcpStream, stop: &AtomicBool) -> bool {
+    let deadline = Instant::now() + IDLE;
+    while Instant::now() < deadline && !stop.load(Ordering::SeqCst) {
+        if stream.set_read_timeout(Some(Duration::from_millis(100))).is_err() {
+            return false;
+        }
+        match stream.peek(&mut [0]) {
+            Ok(n) => return n > 0,
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
+            Err(_) => return false,
+        }
+    }
+    false
+}
+
 /// Reads one request. `left` holds what came before, and keeps what comes after it. `allow` looks at the head, before a
 /// body is read.
 pub fn read(
@@ -59,9 +76,6 @@ pub fn read(
     left: &mut Vec<u8>,
     allow: impl FnOnce(&Request) -> Result<(), Response>,
 ) -> Result<Request, Refusal> {
-    if left.is_empty() && more(stream, left, Instant::now() + IDLE)? == 0 {
-        return Err(Refusal::Gone);
-    }
     let begun = Instant::now();
     let (mut request, head, length, wants_leave) = loop {
         if let Some(parsed) = parse(left)? {
@@ -95,10 +109,7 @@ pub fn read(
 /// Reads what there is, until `deadline`.
 fn more(stream: &mut TcpStream, into: &mut Vec<u8>, deadline: Instant) -> Result<usize, Refusal> {
     let mut buffer = [0; 16 << 10];
-    let late = || match into.is_empty() {
-        true => Err(Refusal::Gone), // an idle connection: nobody is owed an answer
-        false => refuse(408, "the request took too long to arrive"),
-    };
+    let late = || refuse(408, "the request took too long to arrive");
     let time = deadline.saturating_duration_since(Instant::now());
     if time.is_zero() {
         return late();
