@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests: the lint spares only the tests themselves
 
 use image::{GenericImageView, GrayImage, Luma, RgbImage};
+use models::{Model, weights};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
@@ -61,6 +62,29 @@ fn every_kind_of_picture_is_drawn() {
     let (_, confusion) = show(&["confusion", "--limit", "500"], &out);
     let (_, errors) = show(&["errors", "--limit", "500"], &out);
     assert_eq!(confusion["errors"].as_u64().unwrap() as usize, errors["mistakes"].as_array().unwrap().len());
+}
+
+#[test]
+fn a_run_is_shown_epoch_by_epoch() {
+    let run = tempfile::tempdir().unwrap();
+    let flex = models::device::parse("flex").unwrap();
+    let (shipped, card) = weights::load(weights::LENET5_MNIST, &flex).unwrap();
+    let fresh = Model::named("lenet5").unwrap().build(7, &flex).unwrap();
+    for (epoch, network) in [(10, &shipped), (2, &fresh)] {
+        let path = run.path().join(format!("epoch-{epoch}.safetensors"));
+        std::fs::write(path, weights::save(network, &card).unwrap()).unwrap();
+    }
+    let out = run.path().join("a.png");
+    let arguments = ["evolution", "--run", run.path().to_str().unwrap(), "--limit", "200", "--maps", "3,1,0"];
+    let (_, shown) = show(&arguments, &out);
+    let checkpoints = shown["checkpoints"].as_array().unwrap();
+    let epochs: Vec<_> = checkpoints.iter().map(|c| c["epoch"].as_u64().unwrap()).collect();
+    assert_eq!(epochs, [2, 10], "in the order of training");
+    for checkpoint in checkpoints {
+        let maps: Vec<_> = checkpoint["hits"].as_array().unwrap().iter().map(|h| h["map"].as_u64().unwrap()).collect();
+        assert_eq!(maps, [3, 1, 0]);
+    }
+    assert_ne!(checkpoints[0]["hits"], checkpoints[1]["hits"]);
 }
 
 #[test]
