@@ -31,6 +31,7 @@ impl Server {
     pub fn connect(&self) -> Connection {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_nodelay(true).unwrap();
         Connection(BufReader::new(stream))
     }
 
@@ -84,7 +85,7 @@ impl Connection {
     pub fn send(&mut self, head: &str, body: &[u8]) {
         let stream = self.0.get_mut();
         // Who refuses a body may close before all of it is sent.
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).ok();
+        stream.write_all(&[head.as_bytes(), body].concat()).ok();
     }
 
     pub fn receive(&mut self) -> Option<Reply> {

@@ -78,11 +78,12 @@ pub fn read(
 ) -> Result<Request, Refusal> {
     let begun = Instant::now();
     let (mut request, head, length, wants_leave) = loop {
-        if let Some(parsed) = parse(left)? {
-            break parsed;
-        }
-        if left.len() > HEAD {
+        let parsed = parse(left)?;
+        if parsed.as_ref().map_or(left.len(), |(_, head, ..)| *head) > HEAD {
             return refuse(431, "the request's head is too long");
+        }
+        if let Some(parsed) = parsed {
+            break parsed;
         }
         if more(stream, left, begun + HEAD_TIME)? == 0 {
             return Err(Refusal::Gone);
