@@ -9,8 +9,8 @@ pub use letters::{measure, write};
 pub use sheet::{Block, Sheet, Tile};
 
 use anyhow::{Result, anyhow};
-use image::imageops::{self, FilterType};
-use image::{ExtendedColorType, ImageEncoder, RgbImage, codecs::png::PngEncoder};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
+use image::{ExtendedColorType, ImageEncoder, RgbImage, imageops};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::{FontStyle, register_font};
@@ -83,7 +83,12 @@ impl Picture {
         }
         let scale = |n: usize| ((n * side + longest / 2) / longest).max(1);
         let image = RgbImage::from_raw(self.width as u32, self.height as u32, self.pixels.clone()).unwrap_or_default();
-        let small = imageops::resize(&image, scale(self.width) as u32, scale(self.height) as u32, FilterType::Triangle);
+        let small = imageops::resize(
+            &image,
+            scale(self.width) as u32,
+            scale(self.height) as u32,
+            imageops::FilterType::Triangle,
+        );
         Self { width: small.width() as usize, height: small.height() as usize, pixels: small.into_raw() }
     }
 
@@ -117,7 +122,8 @@ impl Picture {
     pub fn png(&self) -> Result<Vec<u8>> {
         let mut png = Vec::new();
         let (width, height) = (self.width as u32, self.height as u32);
-        PngEncoder::new(&mut png).write_image(&self.pixels, width, height, ExtendedColorType::Rgb8)?;
+        let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::Adaptive);
+        encoder.write_image(&self.pixels, width, height, ExtendedColorType::Rgb8)?;
         Ok(png)
     }
 }

@@ -32,12 +32,16 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Where it computes.
+    pub fn device(&self) -> Device {
+        self.network.devices().into_iter().next().unwrap_or_default()
+    }
+
     /// `[n, C, H, W]`.
     pub fn tensor(&self, values: Vec<f32>) -> Tensor<4> {
-        let device: Device = self.network.devices().into_iter().next().unwrap_or_default();
         let [c, h, w] = self.card.input.shape();
         let n = values.len() / (c * h * w);
-        Tensor::from_data(TensorData::new(values, [n, c, h, w]), &device)
+        Tensor::from_data(TensorData::new(values, [n, c, h, w]), &self.device())
     }
 }
 

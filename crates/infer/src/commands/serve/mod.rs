@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use connection::Server;
 use engine::{Engine, Loaded};
 use infer::thousands;
-use models::{device, weights};
+use models::weights;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let name = format!("{} ({} parameters)", card.model.name, thousands(network.parameters()));
     let mut loaded = vec![Loaded { epoch: None, network, card }];
     if let Some(run) = &arguments.run {
-        let device = device::parse(&arguments.choice.device)?;
+        let device = loaded[0].device();
         for (epoch, path) in checkpoints(run)? {
             let bytes = std::fs::read(&path).with_context(|| format!("{}: can't be read", path.display()))?;
             let (network, card) = weights::load(&bytes, &device).with_context(|| path.display().to_string())?;

@@ -3,6 +3,7 @@
 use super::inside::{Inside, Looks, Maps, Set, number};
 use super::{Shown, check_place, top};
 use anyhow::{Context, Result, bail};
+use burn::tensor::Device;
 use infer::picture::{Block, Sheet, Tile};
 use models::{Method, device, weights};
 use serde_json::json;
@@ -35,7 +36,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(&self) -> Result<()> {
         check_place(&self.out)?;
-        let shown = show(&self.run, &self.device, &self.set, &self.maps, &self.looks)?;
+        let shown = show(&self.run, &device::parse(&self.device)?, &self.set, &self.maps, &self.looks)?;
         shown.write(&self.out)?;
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -70,14 +71,13 @@ pub fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// A row for each map, a column for each checkpoint: the strongest activation of all images at that time, projected.
-pub fn show(run: &Path, device: &str, set: &Set, maps: &Maps, looks: &Looks) -> Result<Shown> {
-    let device = device::parse(device)?;
+pub fn show(run: &Path, device: &Device, set: &Set, maps: &Maps, looks: &Looks) -> Result<Shown> {
     let found = checkpoints(run)?;
     let mut columns = Vec::new();
     let mut title = (String::new(), String::new());
     for (epoch, path) in &found {
         let bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
-        let (network, card) = weights::load(&bytes, &device).with_context(|| path.display().to_string())?;
+        let (network, card) = weights::load(&bytes, device).with_context(|| path.display().to_string())?;
         let inside = Inside::new(network, card, looks.clone());
         let row = inside.layer(maps.layer.as_deref())?;
         let chosen = inside.maps(maps, &row)?;
@@ -105,7 +105,7 @@ pub fn show(run: &Path, device: &str, set: &Set, maps: &Maps, looks: &Looks) -> 
         }
     }
     let mut block = Block::new("", columns.len(), tiles);
-    block.gap = 14;
+    block.gap = 26; // room for the labels
     sheet.row(vec![block]);
     let numbers: Vec<_> = columns
         .iter()

@@ -33,7 +33,6 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { source, layer, looks, .. } = arguments;
     let (network, card) = arguments.choice.load_or_draw()?;
-    let device = arguments.choice.device.clone();
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("--out {}: can't be made", arguments.out.display()))?;
     let write = |name: &str, shown: Result<Shown>| -> Result<()> {
@@ -50,7 +49,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     write("filters", filters::show(&inside))?;
     write("activations", activations::show(&inside, &shot, None, 16))?;
     write("deconvnet", deconvnet::show(&inside, &shot, &maps, Whole::Unit, None, &methods))?;
-    let patch = occlusion::Patch::default();
+    // Wide enough that what is covered is missed.
+    let [_, height, width] = inside.card.input.shape();
+    let patch = occlusion::Patch { size: Some(height.min(width) * 3 / 8), ..Default::default() };
     write("occlusion", occlusion::show(&inside, &shot, layer.as_deref(), None, &patch.occluder(&inside)))?;
     // These look through a data set, which photos by themselves don't have.
     if source.image.is_some() && source.set.data_dir.is_none() {
@@ -64,7 +65,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(run) = &arguments.run {
         let few = Maps { count: 8, ..maps };
         let set = Set { train_split: true, ..source.set.clone() };
-        write("evolution", evolution::show(run, &device, &set, &few, looks))?;
+        write("evolution", evolution::show(run, &inside.device, &set, &few, looks))?;
     }
     Ok(())
 }
