@@ -1,7 +1,8 @@
 """Holds `infer` against PyTorch, ONNX and onnxruntime: python check_peers.py PATH_TO_INFER [NETWORK ...] [files]
 
 Every network, with formula weights, goes from PyTorch into our format and out again to PyTorch and ONNX; files of the
-structure of torchvision's, the ONNX model zoo's and Caffe's go in. Logits are compared with those that torch and
+structure of torchvision's, the ONNX model zoo's and Caffe's go in. The attributes of every layer of alexnet-bvlc and
+zfnet512 are held against the graphs that the onnx package carries. Logits are compared with those that torch and
 onnxruntime compute: largest difference, over the largest logit where that is over 1. One line a check; exits with 1 if
 any failed. Needs `pip install torch onnx onnxruntime`, downloads nothing, and takes about four minutes.
 """
@@ -132,6 +133,77 @@ def torchvision_files(infer):
     state = alexnet().state_dict()
     check("torchvision's own module has the same keys and shapes",
           {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in net.state_dict().items()})
+
+
+# Attributes that a node has without saying so.
+DEFAULTS = {
+    "Conv": {"group": 1, "pads": [0] * 4, "dilations": [1, 1], "auto_pad": b"NOTSET"},
+    "MaxPool": {"ceil_mode": 0, "pads": [0] * 4, "dilations": [1, 1], "auto_pad": b"NOTSET", "storage_order": 0},
+    "Gemm": {"alpha": 1.0, "beta": 1.0, "transA": 0, "transB": 0},
+}
+# Where ours may differ from the zoo's graph: network, place, attribute: theirs, ours. The zoo's alexnet takes images of
+# 224 pixels though its weights were trained on 227 (BVLC's deploy.prototxt). Its maps are therefore a pixel smaller from
+# conv1 on, and its pool5 pads to get fc6's 6x6 all the same; from 227 on it needs no padding.
+DIFFERENT = {
+    ("alexnet-bvlc", "input", "shape"): ([3, 224, 224], [3, 227, 227]),
+    ("alexnet-bvlc", "MaxPool 3", "pads"): ([0, 0, 1, 1], [0, 0, 0, 0]),
+}
+
+
+def light_graph(light):
+    """A weightless graph of the onnx package, and its weights' shapes by name."""
+    graph = onnx.load(Path(onnx.__file__).parent / "backend/test/data/light" / light).graph
+    arrays = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+    shapes = {n.output[0]: arrays[n.input[0]].tolist() for n in graph.node if n.op_type == "ConstantOfShape"}
+    return graph, shapes
+
+
+def layers(graph, shapes):
+    """(place, attributes) of every node that computes, with the shapes of its weights: `Conv 2` is the second Conv.
+
+    Left out is what has no part in the logits: Dropout, which does nothing at test time, and the Softmax at the end.
+    Reshape and Flatten do the same: the flat length is fc6's.
+    """
+    image = next(i for i in graph.input if len(i.type.tensor_type.shape.dim) == 4)
+    found = [("input", {"shape": [d.dim_value for d in image.type.tensor_type.shape.dim][1:]})]
+    counts = {}
+    for node in graph.node:
+        if node.op_type in ("ConstantOfShape", "Dropout", "Softmax"):
+            continue
+        kind = node.op_type
+        if kind in ("Reshape", "Flatten"):
+            found.append(("Flatten 1", {}))
+            continue
+        counts[kind] = counts.get(kind, 0) + 1
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        weights = {f"input {i}": shapes[name] for i, name in enumerate(node.input) if name in shapes}
+        found.append((f"{kind} {counts[kind]}", DEFAULTS.get(kind, {}) | attributes | weights))
+    return found
+
+
+def same(a, b):
+    return abs(a - b) <= 1e-6 * abs(a) if isinstance(a, float) and isinstance(b, float) else a == b
+
+
+def attributes(infer):
+    """Ours, exported, against the onnx package's own graphs, attribute by attribute."""
+    for name, light in [("alexnet-bvlc", "light_bvlc_alexnet.onnx"), ("zfnet512", "light_zfnet512.onnx")]:
+        exported = infer.folder / "attributes.onnx"
+        infer("export", "--model", name, "--to", "onnx", "--out", exported)
+        graph = onnx.load(exported).graph
+        ours = layers(graph, {i.name: list(i.dims) for i in graph.initializer})
+        theirs = layers(*light_graph(light))
+        check(f"{name}: the zoo's graph, layers in order", [p for p, _ in ours] == [p for p, _ in theirs], f"{len(ours)}")
+        compared, differ = 0, {}
+        for (place, a), (_, b) in zip(theirs, ours):
+            for key in sorted(a.keys() | b.keys()):
+                compared += 1
+                if not same(a.get(key), b.get(key)):
+                    differ[name, place, key] = (a.get(key), b.get(key))
+        expected = {key: pair for key, pair in DIFFERENT.items() if key[0] == name}
+        check(f"{name}: the zoo's graph, every attribute", differ == expected,
+              f"{compared} compared, {len(expected)} differ as listed" if differ == expected else f"theirs, ours: {differ}")
+        exported.unlink()
 
 
 def zoo_model(light, side, caffenet=False):
@@ -274,6 +346,7 @@ def main():
                 round_trip(infer, name)
         if "files" in wanted:
             torchvision_files(infer)
+            attributes(infer)
             onnx_zoo(infer)
             caffe(infer)
     print(f"{len(failed)} failed, {time.time() - start:.0f} s")

@@ -5,8 +5,10 @@ pub mod exit;
 mod fetch;
 mod http;
 pub mod picture;
+mod placement;
 mod table;
 
 pub use evaluate::{Confusion, best, evaluate, to_tensor};
 pub use fetch::{Weights, fetch, known};
+pub use placement::{Placement, PlacementArguments};
 pub use table::{Table, thousands};

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests: the lint spares only the tests themselves
 
+use burn::tensor::TensorData;
 use data::Split;
 use image::{GrayImage, Luma};
+use models::{Model, weights};
 use serde_json::Value;
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -45,6 +48,113 @@ fn summary_is_the_chapter_s_table() {
 }
 
 #[test]
+fn the_number_of_classes_can_be_changed_on_each() {
+    for model in json(&["list", "--json"]).as_array().unwrap() {
+        let summary = json(&["summary", model["model"].as_str().unwrap(), "--classes", "7", "--json"]);
+        assert_eq!(summary["layers"].as_array().unwrap().last().unwrap()["output"], serde_json::json!([7, 1, 1]));
+    }
+}
+
+/// Two images of 28x28 pixels in two classes, as IDX files.
+fn two_images(dir: &Path) {
+    let header = |numbers: &[u32]| numbers.iter().copied().flat_map(u32::to_be_bytes).collect::<Vec<u8>>();
+    let pixels = (0..2 * 784).map(|i| (i * 37 % 256) as u8).collect();
+    fs::write(dir.join("t10k-images-idx3-ubyte"), [header(&[2051, 2, 28, 28]), pixels].concat()).unwrap();
+    fs::write(dir.join("t10k-labels-idx1-ubyte"), [header(&[2049, 2]), vec![3, 7]].concat()).unwrap();
+}
+
+/// Images of formula numbers as `infer logits` reads them.
+fn formula_images(path: &Path, shape: [usize; 4], scale: f32) {
+    let images = TensorData::new(models::reference::sines(1, shape.iter().product(), scale), shape);
+    fs::write(path, weights::to_bytes(&[("images".into(), images)].into(), "note", "formula").unwrap()).unwrap();
+}
+
+#[test]
+fn a_family_s_name_means_its_first_network_and_every_command_says_which() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (ours, again, images, photo) =
+        (path("nin.safetensors"), path("again.safetensors"), path("images.safetensors"), path("photo.png"));
+    GrayImage::from_fn(40, 40, |x, y| Luma([(x * y) as u8])).save(&photo).unwrap();
+    formula_images(Path::new(&images), [1, 3, 32, 32], 1.0);
+    two_images(dir.path());
+    let dir = path("");
+    let first = "nin-cifar10 (966,986 parameters";
+    for (arguments, said) in [
+        (&["export", "--model", "nin", "--to", "safetensors", "--out", &ours][..], first),
+        (&["convert", &ours, "--model", "nin", "--out", &again], first),
+        (&["logits", "--model", "nin", "--weights", &ours, "--input", &images], first),
+        (&["classify", "--model", "nin", "--weights", &ours, &photo], first),
+        (&["eval", "--model", "nin", "--weights", &ours, "--data-dir", &dir], "nin-cifar10 on "),
+        (&["summary", "nin"], "nin-cifar10: "),
+        (&["summary", "zfnet"], "zfnet: "),
+    ] {
+        let (code, out, err) = infer(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        assert!(out.contains(said) || err.contains(said), "{arguments:?}: {out}{err}");
+    }
+    let (code, _, err) = infer(&["fetch", "nin"]);
+    assert_eq!(code, Some(1));
+    assert!(err.contains("no weights of nin-cifar10 can be downloaded; there are those of alexnet-"), "{err}");
+}
+
+#[test]
+fn photos_get_the_five_best_of_imagenet_s_classes() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (weights, photo) = (path("nin.safetensors"), path("photo.png"));
+    GrayImage::from_fn(300, 280, |x, y| Luma([(x * y / 99) as u8])).save(&photo).unwrap();
+    infer(&["export", "--model", "nin-imagenet", "--to", "safetensors", "--out", &weights]);
+    for more in [&[][..], &["--ten-crop"]] {
+        let answer = json(&[&["classify", "--weights", &weights, "--json", &photo], more].concat());
+        let top: Vec<_> = answer["top"].as_array().unwrap().iter().map(|g| g["class"].as_str().unwrap()).collect();
+        let classes = formats::class_names(&Model::named("nin-imagenet").unwrap());
+        assert!(top.len() == 5 && top.iter().all(|name| classes.iter().any(|class| class == name)), "{answer}");
+    }
+}
+
+#[test]
+fn alexnet_s_towers_infer_on_two_devices_as_on_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (file, images, photo) = (path("alexnet.safetensors"), path("images.safetensors"), path("photo.png"));
+    let device = models::device::parse("flex").unwrap();
+    let model = Model { classes: 10, ..Model::named("alexnet").unwrap() };
+    let network = models::reference::with_formula_weights(model.build(0, &device).unwrap());
+    fs::write(&file, weights::save(&network, &formats::untrained(&network)).unwrap()).unwrap();
+    drop(network);
+    formula_images(Path::new(&images), [2, 3, 224, 224], 100.0);
+    GrayImage::from_fn(300, 280, |x, y| Luma([(x * y / 99) as u8])).save(&photo).unwrap();
+    two_images(dir.path());
+    let dir = path("");
+    let both = |command: &[&str]| {
+        let (_, one, err) = infer(&[command, &["--weights", &file]].concat());
+        assert!(!err.contains("bytes cross"), "{err}");
+        let (code, two, err) = infer(&[command, &["--weights", &file, "--towers", "flex,ndarray"]].concat());
+        assert_eq!(code, Some(0), "{err}");
+        assert!(
+            err.contains("towers on flex and ndarray: 234,496 bytes cross for each image, conv3 173,056, "),
+            "{err}"
+        );
+        (one, two)
+    };
+    let (one, two) = both(&["logits", "--input", &images]);
+    let numbers = |lines: &str| -> Vec<f64> {
+        lines.lines().flat_map(|line| serde_json::from_str::<Vec<f64>>(line).unwrap()).collect()
+    };
+    let (one, two) = (numbers(&one), numbers(&two));
+    let greatest = one.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+    assert_eq!((one.len(), two.len()), (20, 20));
+    assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() <= 1e-4 * greatest), "{one:?} {two:?}");
+    let (one, two) = both(&["classify", "--json", &photo]);
+    let class = |out: &str| serde_json::from_str::<Value>(out).unwrap()["class"].clone();
+    assert_eq!(class(&two), class(&one));
+    let (one, two) = both(&["eval", "--json", "--data-dir", &dir]);
+    let counts = |out: &str| serde_json::from_str::<Value>(out).unwrap()["confusion"].clone();
+    assert_eq!(counts(&two), counts(&one));
+}
+
+#[test]
 fn mistakes_end_with_their_codes() {
     for (arguments, code, message) in [
         (&["summary", "lenet"][..], 1, "no network is called 'lenet'; nearest first, there are lenet5,"),
@@ -52,6 +162,9 @@ fn mistakes_end_with_their_codes() {
         (&["eval", "--weights", "nowhere.safetensors"], 1, "nowhere.safetensors"),
         (&["eval", "--model", "lenet5-rbf"], 1, "no weights for lenet5-rbf ship"),
         (&["eval", "--data-dir", "nowhere"], 1, "nowhere"),
+        (&["eval", "--towers", "flex,ndarray"], 1, "lenet5 has one tower. Those that have two: alexnet, "),
+        (&["eval", "--towers", "flex,tpu"], 2, "no device is called 'tpu'"),
+        (&["eval", "--model", "alexnet"], 1, "no weights for alexnet ship"),
         (&["classify", "nowhere.png"], 1, "nowhere.png"),
         (&["classify"], 1, "<IMAGE>"),
     ] {

@@ -18,6 +18,8 @@ pub mod cpu;
 mod flex;
 mod ops;
 
+#[cfg(feature = "std")]
+pub use cpu::par::alone;
 pub use ops::{Avg, Conv, Function, Lrn, Pool, Sgd};
 
 use burn::backend::Dispatch;

@@ -37,6 +37,7 @@ mod nin;
 mod params;
 mod place;
 pub mod reference;
+mod renormalise;
 pub mod weights;
 mod zfnet;
 pub mod zoo;

@@ -19,12 +19,14 @@ pub struct Definition {
     pub input: InputSpec,
     /// Its layers.
     pub layers: Vec<(String, Box<dyn LayerConfig>)>,
+    /// See [`Network::filter_radius`].
+    pub filter_radius: Option<f32>,
 }
 
 impl Definition {
     /// No layers yet.
     pub fn new(input: InputSpec) -> Self {
-        Self { input, layers: Vec::new() }
+        Self { input, layers: Vec::new(), filter_radius: None }
     }
 
     /// One more layer.
@@ -51,6 +53,8 @@ pub struct Network {
     model: Model,
     #[module(skip)]
     input: InputSpec,
+    #[module(skip)]
+    pub(crate) filter_radius: Option<f32>,
 }
 
 /// An image of another size than the network's.
@@ -145,7 +149,7 @@ impl Network {
             shape = op.layer().spec().output;
             slots.push(Slot { name: name.clone(), op });
         }
-        Ok(Self { slots, model, input: definition.input.clone() })
+        Ok(Self { slots, model, input: definition.input.clone(), filter_radius: definition.filter_radius })
     }
 
     /// Which network this is.

@@ -36,17 +36,26 @@ impl Network {
         self
     }
 
+    /// Towers that can live on a device each: 1 for all networks but AlexNet's.
+    pub fn towers(&self) -> usize {
+        self.exchanges().map(|(_, towers, _)| towers).max().unwrap_or(1)
+    }
+
     /// Where the towers talk to each other, and how much, if each lives on a device of its own. The images, which every
     /// tower of the first layer reads, aren't counted.
     pub fn crossings(&self) -> Vec<Crossing> {
-        let (mut towers, mut crossings) = (1, Vec::new());
-        for (i, slot) in self.slots.iter().enumerate() {
-            let (out, numbers) = slot.op.layer().exchange(towers);
-            towers = out;
-            if i > 0 && numbers > 0 {
-                crossings.push(Crossing { layer: slot.name.clone(), bytes_per_image: numbers * size_of::<f32>() });
-            }
-        }
-        crossings
+        let crossing = self.exchanges().skip(1).filter(|(.., numbers)| *numbers > 0);
+        crossing
+            .map(|(layer, _, numbers)| Crossing { layer: layer.into(), bytes_per_image: numbers * size_of::<f32>() })
+            .collect()
+    }
+
+    /// Each layer's name, the towers that its maps are shared out to, and the numbers of an image that cross for them.
+    fn exchanges(&self) -> impl Iterator<Item = (&str, usize, usize)> {
+        self.slots.iter().scan(1, |towers, slot| {
+            let (out, numbers) = slot.op.layer().exchange(*towers);
+            *towers = out;
+            Some((slot.name.as_str(), out, numbers))
+        })
     }
 }

@@ -62,11 +62,17 @@ fn fc(out: usize, activation: Option<Activation>) -> LinearConfig {
     LinearConfig { weight: WeightInit::Normal(0.01), activation, ..LinearConfig::new(out) }
 }
 
+/// No layers yet. Filters are held within a radius of 0.1, "crucial, especially in the first layer of the model, where the
+/// input images are roughly in the [-128, 128] range" (section 3).
+fn net() -> Definition {
+    Definition { filter_radius: Some(0.1), ..Definition::new(imagenet(224)) }
+}
+
 /// The paper prints no padding; one pixel round conv1 and pools that keep a last partial window give its sizes. It gives
 /// no constants for the normalisation either, and cites Krizhevsky: his are used.
 fn figure_3(model: &Model, [maps3, maps4, maps5]: [usize; 3]) -> Definition {
     let pool = MaxPoolConfig { kernel: 3, stride: 2, ceil: true };
-    Definition::new(imagenet(224))
+    net()
         .with("conv1", conv(96, 7, 2, 1)) // [96, 110, 110]
         .with("pool1", pool) // [96, 55, 55]
         .with("norm1", LRN)
@@ -86,7 +92,7 @@ fn figure_3(model: &Model, [maps3, maps4, maps5]: [usize; 3]) -> Definition {
 
 fn zoo_512(model: &Model) -> Definition {
     let pool = MaxPoolConfig { kernel: 3, stride: 2, ceil: false };
-    Definition::new(imagenet(224))
+    net()
         .with("conv1", conv(96, 7, 2, 0)) // [96, 109, 109]
         .with("norm1", LRN) // the file's alpha is 5e-4, over the window's size
         .with("pool1", pool) // [96, 54, 54]

@@ -2,7 +2,6 @@
 
 use crate::sgd::Sgd;
 use anyhow::{Context, Result};
-use burn::tensor::Device;
 use models::Network;
 use models::weights::{self, Tensors};
 use serde::{Deserialize, Serialize};
@@ -66,7 +65,7 @@ pub fn save(path: &Path, network: &Network, sgd: &Sgd, progress: &Progress) -> R
 ///
 /// # Errors
 /// If the file is missing or damaged, or is not for this network.
-pub fn load(path: &Path, network: Network, sgd: &mut Sgd, device: &Device) -> Result<(Network, Progress)> {
+pub fn load(path: &Path, network: Network, sgd: &mut Sgd) -> Result<(Network, Progress)> {
     let name = || format!("{}: the checkpoint can't be used", path.display());
     let bytes = std::fs::read(path).with_context(name)?;
     let (tensors, progress) = weights::from_bytes(&bytes, PROGRESS).with_context(name)?;
@@ -74,6 +73,6 @@ pub fn load(path: &Path, network: Network, sgd: &mut Sgd, device: &Device) -> Re
     let own: Tensors =
         tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix("weight.")?.to_string(), v.clone()))).collect();
     let network = network.with_tensors(&own).with_context(name)?;
-    sgd.restore(&tensors, device);
+    sgd.restore(&tensors, &network);
     Ok((network, progress))
 }

@@ -2,6 +2,7 @@
 
 use crate::recipe::Recipe;
 use clap::Parser;
+use infer::PlacementArguments;
 use std::path::PathBuf;
 
 /// Train LeNet-5 and its kin. Without arguments: LeNet-5 on the MNIST that ships, to about 1 % test error in minutes.
@@ -20,16 +21,16 @@ pub struct Cli {
     /// Seed of weights, order and distortions [default: the recipe's]
     #[arg(long, conflicts_with = "resume")]
     pub seed: Option<u64>,
-    /// Where to compute: flex, ndarray, or another device linked in [default: flex, or the resumed run's]
-    #[arg(long)]
-    pub device: Option<String>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub placement: PlacementArguments,
     /// Folder with the data set, four IDX files as MNIST's [default: the one that ships]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// New directory for the run's files [default: runs/RECIPE-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
-    /// Go on with an interrupted run
+    /// Go on with an interrupted run, where it ran unless a device is named
     #[arg(long, value_name = "DIR", conflicts_with = "recipe")]
     pub resume: Option<PathBuf>,
     /// Threads that prepare images; changes nothing but the time

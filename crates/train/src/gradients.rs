@@ -5,7 +5,7 @@ use anyhow::{Result, anyhow};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use data::Batch;
-use models::{Network, ParamVisitor};
+use models::{Network, ParamMapper, ParamVisitor};
 use std::collections::BTreeMap;
 use std::thread;
 
@@ -18,7 +18,7 @@ pub type Gradient = BTreeMap<String, Tensor<1>>;
 /// weights everywhere.
 const PARTS: usize = 2;
 
-/// Mean loss of `batch` and its gradient.
+/// Mean loss of `batch`, whose images go in on `device`, and its gradient, each part of which is where its weight is.
 ///
 /// # Errors
 /// If the images don't fit the network, or a part's thread panics.
@@ -28,7 +28,12 @@ pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -
     let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
     let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
     let parts = thread::scope(|scope| {
-        let part = |cut| part_gradient(network, batch, cut, loss, device);
+        let part = |cut| {
+            let whole = cuts.len() == 1;
+            let part = || part_gradient(network, batch, cut, loss, device);
+            // A part has its thread; a whole batch may have all that the kernels want.
+            if whole { part() } else { kernels::alone(part) }
+        };
         let (first, others) = cuts.split_first().ok_or_else(|| anyhow!("an empty batch"))?;
         let threads: Vec<_> = others.iter().map(|cut| scope.spawn(move || part(cut.clone()))).collect();
         let mut parts = vec![part(first.clone())?];
@@ -53,8 +58,7 @@ fn part_gradient(
     device: &Device,
 ) -> Result<(f64, Gradient)> {
     let device = device.clone().autodiff();
-    // Leaves of its own: graphs that share them can't be walked back at the same time.
-    let network = network.clone().fork(&device);
+    let network = network.clone().map_params(&mut Leaves);
     let [n, c, h, w] = batch.shape;
     let size = c * h * w;
     let images = batch.images[cut.start * size..cut.end * size].to_vec();
@@ -66,6 +70,17 @@ fn part_gradient(
     let mut gradient = Collect(share.backward(), Gradient::new());
     network.visit_params(&mut gradient);
     Ok((value, gradient.1))
+}
+
+/// Gives weights leaves of their own: graphs that share them can't be walked back at the same time. Every weight stays on
+/// its device, of which there are two where AlexNet's towers are.
+struct Leaves;
+
+impl ParamMapper for Leaves {
+    fn map<const D: usize>(&mut self, _: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let device = param.lazy_device().autodiff();
+        param.fork(&device)
+    }
 }
 
 struct Collect(Gradients, Gradient);

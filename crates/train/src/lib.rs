@@ -9,6 +9,8 @@ mod recipe;
 mod report;
 mod run_dir;
 mod sgd;
+#[cfg(test)]
+mod towers;
 mod trainer;
 
 pub use gradients::{Gradient, gradient};

@@ -119,6 +119,10 @@ pub struct Optimizer {
     /// Pull of the weights to 0, relative to the learning rate; biases and coefficients are left alone.
     #[serde(default)]
     pub weight_decay: f64,
+    /// Filters of convolutions are scaled down to this root mean square where a step takes them over it (Zeiler 2013,
+    /// section 3). The network's own if left out, 0.1 for ZFNet; `inf` for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_radius: Option<f32>,
     /// A step size for each weight from the diagonal of the Hessian (LeCun 1998, appendix C).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_order: Option<SecondOrder>,
@@ -239,6 +243,10 @@ impl Recipe {
         if let Some(distortion) = &self.data.distortion {
             distortion.check().map_err(|e| anyhow!("data.distortion: {e}"))?;
         }
+        ensure!(
+            self.optimizer.filter_radius.is_none_or(|r| r > 0.0),
+            "optimizer.filter_radius must be positive, or inf"
+        );
         if let Some(second_order) = self.optimizer.second_order {
             ensure!(second_order.mu > 0.0, "optimizer.second_order.mu must be positive");
             ensure!(second_order.samples > 0, "optimizer.second_order.samples is 0");

@@ -16,7 +16,7 @@ pub struct RunDir(PathBuf);
 pub struct RunFile {
     /// The command that trains the same weights, for the card.
     pub command: String,
-    /// The device it ran on.
+    /// The device it ran on, or its towers' devices: `flex`, `flex,ndarray`.
     pub device: String,
     /// Where its data is, if not where it ships.
     #[serde(skip_serializing_if = "Option::is_none")]

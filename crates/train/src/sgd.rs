@@ -2,9 +2,9 @@
 
 use crate::gradients::Gradient;
 use burn::module::Param;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use models::weights::Tensors;
-use models::{Network, ParamMapper};
+use models::{Network, ParamMapper, ParamVisitor};
 use std::collections::BTreeMap;
 
 /// Momentum and decay, and what they remember of each weight.
@@ -45,24 +45,32 @@ impl Sgd {
         named("velocity", &self.velocity).into_iter().chain(named("factor", &self.factor)).collect()
     }
 
-    /// Remembers what [`Sgd::to_tensors`] told.
-    pub fn restore(&mut self, tensors: &Tensors, device: &Device) {
+    /// Remembers what [`Sgd::to_tensors`] told, each on the device of its weight in `network`.
+    pub fn restore(&mut self, tensors: &Tensors, network: &Network) {
+        let mut homes = Homes(BTreeMap::new());
+        network.visit_params(&mut homes);
         let part = |prefix: &str| -> Tensors {
             tensors.iter().filter_map(|(k, v)| Some((k.strip_prefix(prefix)?.to_string(), v.clone()))).collect()
         };
-        self.velocity = flat(&part("velocity."), device);
-        self.factor = flat(&part("factor."), device);
+        self.velocity = homes.flat(&part("velocity."));
+        self.factor = homes.flat(&part("factor."));
     }
 }
 
-fn flat(tensors: &Tensors, device: &Device) -> BTreeMap<String, Tensor<1>> {
-    tensors
-        .iter()
-        .map(|(name, data)| {
-            let values: Vec<f32> = data.iter().collect();
-            (name.clone(), Tensor::from_data(values.as_slice(), device))
-        })
-        .collect()
+/// Each weight's device by the weight's name.
+struct Homes(BTreeMap<String, Device>);
+
+impl Homes {
+    fn flat(&self, tensors: &Tensors) -> BTreeMap<String, Tensor<1>> {
+        let flat = |data: &TensorData, home| Tensor::from_data(data.iter::<f32>().collect::<Vec<_>>().as_slice(), home);
+        tensors.iter().filter_map(|(name, data)| Some((name.clone(), flat(data, self.0.get(name)?)))).collect()
+    }
+}
+
+impl ParamVisitor for Homes {
+    fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+        self.0.insert(name.into(), param.lazy_device().inner());
+    }
 }
 
 struct Step<'a> {
@@ -77,20 +85,21 @@ impl ParamMapper for Step<'_> {
         let id = param.id;
         let weight = param.into_value().inner();
         let shape = weight.shape();
-        let mut velocity = gradient.clone();
-        if self.sgd.decay > 0.0 && D > 1 {
-            velocity = velocity + weight.clone().reshape([-1]).mul_scalar(self.sgd.decay);
-        }
-        if self.sgd.momentum > 0.0 {
-            if let Some(before) = self.sgd.velocity.remove(name) {
-                velocity = before.mul_scalar(self.sgd.momentum) + velocity;
+        let weight = weight.reshape([-1]);
+        let Sgd { momentum, decay, velocity, factor } = &mut *self.sgd;
+        let decay = if D > 1 { *decay } else { 0.0 };
+        let before = velocity.remove(name).unwrap_or_else(|| gradient.zeros_like());
+        let step = |rate| kernels::Sgd { rate, momentum: *momentum as f32, decay: decay as f32 };
+        let (weight, after) = match factor.get(name) {
+            None => kernels::sgd(weight, before, gradient.clone(), step(self.rate as f32)),
+            Some(factor) => {
+                let (_, after) = kernels::sgd(weight.clone(), before, gradient.clone(), step(0.0));
+                (weight - after.clone().mul_scalar(self.rate) * factor.clone(), after)
             }
-            self.sgd.velocity.insert(name.into(), velocity.clone());
+        };
+        if *momentum > 0.0 {
+            velocity.insert(name.into(), after);
         }
-        let mut step = velocity.mul_scalar(self.rate);
-        if let Some(factor) = self.sgd.factor.get(name) {
-            step = step * factor.clone();
-        }
-        Param::initialized(id, Tensor::from_inner(weight - step.reshape(shape)).require_grad())
+        Param::initialized(id, Tensor::from_inner(weight.reshape(shape)).require_grad())
     }
 }

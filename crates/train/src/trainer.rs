@@ -10,12 +10,13 @@ use crate::run_dir::{RunDir, RunFile};
 use crate::sgd::Sgd;
 use anyhow::{Context, Result, ensure};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Tensor, activation};
+use data::random::{Purpose, Rng, stream};
 use data::{Batch, Dataset, Images, Loader, LoaderOptions};
 use infer::exit::Interrupted;
-use infer::{evaluate, thousands, to_tensor};
+use infer::{Placement, evaluate, thousands, to_tensor};
+use models::Network;
 use models::weights::{self, Card, Training};
-use models::{Network, device};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ struct Summary {
 struct Trainer {
     recipe: Recipe,
     run: RunDir,
-    device: Device,
+    placement: Placement,
     report: Report,
     network: Network,
     sgd: Sgd,
@@ -73,16 +74,20 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     };
     recipe.training.epochs = cli.epochs.unwrap_or(recipe.training.epochs);
     recipe.seed = cli.seed.unwrap_or(recipe.seed);
-    let device_name = cli.device.clone().or(earlier.map(|r| r.device.clone())).unwrap_or_else(|| "flex".into());
-    let device = device::parse(&device_name)?;
+    let placement = match (cli.placement.given()?, earlier) {
+        (Some(placement), _) => placement,
+        (None, Some(run)) => Placement::parse(&run.device)?,
+        (None, None) => cli.placement.or_flex()?,
+    };
     let data_dir = cli.data_dir.clone().or(earlier.and_then(|r| r.data_dir.clone()));
     let dataset = data::open(&data_dir.clone().map_or_else(|| data::locate(&recipe.data.dataset), Ok)?)?;
     let model = recipe.model(dataset.classes.len())?;
-    let network = model.build(recipe.seed, &device.clone().autodiff())?;
+    let on = placement.autodiff();
+    let network = on.place(model.build(recipe.seed, on.first())?)?;
 
     // A resumed run is still the run that its first command began.
-    let command = earlier.map_or_else(|| command(cli, &recipe), |run| run.command.clone());
-    let run_file = RunFile { command, device: device_name.clone(), data_dir, recipe: recipe.clone() };
+    let command = earlier.map_or_else(|| command(cli, &recipe, &placement), |run| run.command.clone());
+    let run_file = RunFile { command, device: placement.to_string(), data_dir, recipe: recipe.clone() };
     let mut sgd = Sgd::new(recipe.optimizer.momentum, recipe.optimizer.weight_decay);
     let (run, network, progress) = match resumed {
         None => (RunDir::create(cli.out.as_deref(), &run_file)?, network, Progress::default()),
@@ -90,7 +95,7 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
             let path = run.file("checkpoint.safetensors");
             // A run that ended before its first checkpoint starts again; it has nothing to lose.
             let (network, progress) = if path.exists() {
-                checkpoint::load(&path, network, &mut sgd, &device)?
+                checkpoint::load(&path, network, &mut sgd)?
             } else {
                 (network, Progress::default())
             };
@@ -119,7 +124,7 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     let report = Report::new(cli.json, recipe.training.epochs);
     report.say(&format!("{} ({} parameters) on {dataset_name}", card.model.name, thousands(network.parameters())));
     report.say(&format!(
-        "{} images to train, {} to validate, {} to test; recipe {}, seed {}, device {device_name}, files in {}",
+        "{} images to train, {} to validate, {} to test; recipe {}, seed {}, device {placement}, files in {}",
         thousands(train.len()),
         thousands(validation.as_ref().map_or(0, |v| v.len())),
         thousands(test.len()),
@@ -127,9 +132,13 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         recipe.seed,
         run.path().display()
     ));
+    if let Some(crossings) = placement.crossings_in_words(&network) {
+        report.say(&format!("{crossings}; as many come back as gradients"));
+    }
     report.event(&json!({
         "event": "start", "model": card.model.name, "parameters": network.parameters(), "dataset": dataset_name,
-        "device": device_name, "seed": recipe.seed, "epochs": recipe.training.epochs, "run": run.path(),
+        "device": placement.to_string(), "seed": recipe.seed, "epochs": recipe.training.epochs, "run": run.path(),
+        "crossings": placement.crossings(&network),
     }));
     let options = LoaderOptions {
         batch_size: recipe.data.batch_size,
@@ -145,7 +154,7 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
     let mut trainer = Trainer {
         recipe,
         run,
-        device,
+        placement,
         report,
         network,
         sgd,
@@ -158,14 +167,16 @@ pub fn train(cli: &Cli, stop: &AtomicBool) -> Result<()> {
         saved: now,
     };
     trainer.run(stop)?;
-    trainer.test(Arc::new(test), &dataset_name, &device_name)
+    trainer.test(Arc::new(test), &dataset_name)
 }
 
 /// The command that trains the same weights.
-fn command(cli: &Cli, recipe: &Recipe) -> String {
+fn command(cli: &Cli, recipe: &Recipe, placement: &Placement) -> String {
     let changes: String = cli.set.iter().map(|c| format!(" --set {c}")).collect();
     let epochs = cli.epochs.map_or_else(String::new, |n| format!(" --epochs {n}"));
-    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}", recipe.name, recipe.seed)
+    // Dropout draws other numbers on other devices.
+    let towers = if placement.devices().len() > 1 { format!(" --towers {placement}") } else { String::new() };
+    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}{towers}", recipe.name, recipe.seed)
 }
 
 impl Trainer {
@@ -202,9 +213,13 @@ impl Trainer {
 
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<()> {
         let n = batch.labels.len();
-        // Dropout draws from the device's own generator: seeded for each step, it doesn't depend on what came before.
-        self.device.seed(step_seed(self.recipe.seed, self.progress.epoch, self.progress.step));
-        let (loss, gradient) = gradient(&self.network, batch, self.recipe.training.loss, &self.device)?;
+        // Dropout draws from each backend's own generator: seeded for each step, it doesn't depend on what came before.
+        // Two devices of one backend share a generator, and it begins as for one device: the first seeds it last.
+        let (epoch, step) = (self.progress.epoch, self.progress.step as u64);
+        let mut rng = stream(self.recipe.seed, Purpose::Dropout, epoch, step);
+        let seeds: Vec<_> = self.placement.devices().iter().map(|device| (device, rng.next_u64())).collect();
+        seeds.into_iter().rev().for_each(|(device, seed)| device.seed(seed));
+        let (loss, gradient) = gradient(&self.network, batch, self.recipe.training.loss, self.placement.first())?;
         ensure!(
             loss.is_finite(),
             "the loss is {loss} at step {} of epoch {}: the learning rate is too high for this network. \
@@ -213,7 +228,8 @@ impl Trainer {
             self.progress.epoch + 1,
             self.run.path().display()
         );
-        self.network = self.sgd.step(self.network.clone(), &gradient, rate);
+        let radius = self.recipe.optimizer.filter_radius.or(self.network.filter_radius());
+        self.network = self.sgd.step(self.network.clone(), &gradient, rate).renormalised(radius);
         let p = &mut self.progress;
         p.step += 1;
         p.loss_sum += loss * n as f64;
@@ -234,7 +250,7 @@ impl Trainer {
             let p = activation::softmax(logits, 1);
             p.clone() - p.square()
         };
-        let diagonal = self.network.valid().curvature(to_tensor(&batch?, &self.device), smooth)?;
+        let diagonal = self.network.valid().curvature(to_tensor(&batch?, self.placement.first()), smooth)?;
         let factors = diagonal.into_iter().map(|(name, h)| (name, h.add_scalar(mu).recip()));
         self.sgd.set_factors(factors.collect());
         Ok(())
@@ -248,7 +264,7 @@ impl Trainer {
         let validation_error = match &self.validation {
             Some(images) => {
                 let network = self.network.valid();
-                Some(evaluate(&network, images.clone(), EVALUATION_BATCH, &self.device)?.error())
+                Some(evaluate(&network, images.clone(), EVALUATION_BATCH, self.placement.first())?.error())
             }
             None => None,
         };
@@ -307,11 +323,12 @@ impl Trainer {
     }
 
     /// Reads the test set, once.
-    fn test(&mut self, test: Arc<Images>, dataset: &str, device_name: &str) -> Result<()> {
+    fn test(&mut self, test: Arc<Images>, dataset: &str) -> Result<()> {
         let path = self.run.file("best.safetensors");
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        let (network, mut card) = weights::load(&bytes, &self.device)?;
-        let confusion = evaluate(&network, test, EVALUATION_BATCH, &self.device)?;
+        let (network, mut card) = weights::load(&bytes, self.placement.first())?;
+        let network = self.placement.place(network)?;
+        let confusion = evaluate(&network, test, EVALUATION_BATCH, self.placement.first())?;
         if let Some(training) = &mut card.training {
             training.test_error = Some(confusion.error());
         }
@@ -321,7 +338,7 @@ impl Trainer {
         let summary = Summary {
             model: card.model.name.clone(),
             dataset: dataset.into(),
-            device: device_name.into(),
+            device: self.placement.to_string(),
             seed: self.recipe.seed,
             epochs: self.progress.epoch,
             test_error: confusion.error(),
@@ -357,9 +374,4 @@ fn metrics(history: &[Epoch]) -> String {
         csv.push_str(&format!("{},{},{error},{rate},{speed:.1},{:.2}\n", e.epoch, e.loss, e.seconds));
     }
     csv
-}
-
-fn step_seed(seed: u64, epoch: u64, step: usize) -> u64 {
-    use data::random::{Purpose, Rng, stream};
-    stream(seed, Purpose::Dropout, epoch, step as u64).next_u64()
 }

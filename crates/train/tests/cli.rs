@@ -9,13 +9,14 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// 10 classes of 28x28 images, each a bar at its own place: IDX files as MNIST's.
-fn bars(dir: &Path) {
+/// 10 classes of 28x28 images, each a bar at its own place: IDX files as MNIST's, with so many to train and to test.
+fn bars(dir: &Path, [train, test]: [u32; 2]) {
+    fs::create_dir(dir).unwrap();
     let idx = |magic: u32, sizes: &[u32], body: Vec<u8>| -> Vec<u8> {
         let header = std::iter::once(magic).chain(sizes.iter().copied()).flat_map(u32::to_be_bytes);
         header.chain(body).collect()
     };
-    for (name, n) in [("train", 400u32), ("t10k", 50)] {
+    for (name, n) in [("train", train), ("t10k", test)] {
         let label = |i: u32| (i % 10) as u8;
         let pixel = |i: u32, at: u32| {
             let (row, column) = (at / 28, at % 28);
@@ -36,8 +37,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        fs::create_dir(dir.path().join("bars")).unwrap();
-        bars(&dir.path().join("bars"));
+        bars(&dir.path().join("bars"), [400, 50]);
         Self { dir }
     }
 
@@ -217,12 +217,99 @@ fn the_paper_s_recipes_run_on_both_backends() {
 }
 
 #[test]
+fn alexnet_trains_with_its_towers_on_two_devices_and_goes_on() {
+    let bench = Bench::new();
+    bars(&bench.dir.path().join("few"), [2, 2]);
+    let alexnet = ["--towers", "flex,ndarray", "--set", "model.name=alexnet", "--data-dir", "few", "--out", "run"];
+    let small = ["--set", "data.validation=0", "--set", "data.batch_size=2", "--set", "schedule.rate=1e-3"];
+    let mut command = bench.command(&["--epochs", "1", "--set", "schedule.warmup=0"]);
+    let (code, out, err) = run(command.args(alexnet).args(small));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("alexnet (56,909,194 parameters) on few"), "{out}");
+    let crossing = "towers on flex and ndarray: 234,496 bytes cross for each image, \
+                    conv3 173,056, fc6 36,864, fc7 16,384, fc8 8,192; as many come back as gradients";
+    assert!(out.contains(crossing), "{out}");
+    let (code, out, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "2", "--json"]));
+    assert_eq!(code, Some(0), "{err}");
+    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&events[0]["device"], &events[0]["crossings"][0]["layer"]), (&"flex,ndarray".into(), &"conv3".into()));
+    assert_eq!((&events[1]["event"], &events[1]["epoch"]), (&"epoch".into(), &2.into()), "the second only");
+    let card = String::from_utf8_lossy(&bench.read("run/best.safetensors")[..2000]).into_owned();
+    assert!(card.contains("--towers flex,ndarray"), "{card}");
+}
+
+#[test]
+fn filters_are_held_within_a_radius() {
+    let bench = Bench::new();
+    let radius = |radius| format!("optimizer.filter_radius={radius}");
+    for (out, set) in [("free", None), ("inf", Some(radius("inf"))), ("held", Some(radius("0.03")))] {
+        let set = set.iter().flat_map(|set| ["--set", set]).collect::<Vec<_>>();
+        let (code, _, err) = run(&mut bench.smoke(out, &[&["--epochs", "1"], &set[..]].concat()));
+        assert_eq!(code, Some(0), "{err}");
+    }
+    let weights = |out: &str| {
+        let device = models::device::parse("flex").unwrap();
+        models::weights::load(&bench.read(&format!("{out}/last.safetensors")), &device).unwrap().0.tensors()
+    };
+    assert_eq!(weights("inf"), weights("free"));
+    let greatest = |out: &str, layer: &str| {
+        let values: Vec<f32> = weights(out)[layer].iter().collect();
+        let size = values.len() / weights(out)[layer].shape()[0];
+        let rms = |filter: &[f32]| (filter.iter().map(|w| w * w).sum::<f32>() / filter.len() as f32).sqrt();
+        values.chunks(size).map(rms).fold(0.0, f32::max)
+    };
+    assert!(greatest("free", "C1.weight") > 0.04);
+    assert!((greatest("held", "C1.weight") - 0.03).abs() < 1e-6);
+}
+
+#[test]
+fn a_family_s_name_means_its_first_network_and_classes_are_the_data_s() {
+    let bench = Bench::new();
+    let names: String = (0..12).map(|i| format!("class {i}\n")).collect();
+    fs::write(bench.dir.path().join("bars/classes.txt"), names).unwrap();
+    let few = ["--set", "data.limit=4", "--epochs", "1", "--set", "schedule.warmup=0"];
+    for (family, said) in [
+        ("lenet5", "lenet5 (61,020 parameters) on bars"), // 60,850, and 85 more for each class
+        ("nin", "nin-cifar10 (967,372 parameters) on bars"), // 966,986, and 193 more
+    ] {
+        let mut command = bench.command(&["--data-dir", "bars", "--set", "data.validation=0", "--out", family]);
+        let (code, out, err) = run(command.args(few).args(["--set", &format!("model.name={family}")]));
+        assert_eq!(code, Some(0), "{err}");
+        assert!(out.starts_with(said), "{out}");
+        assert!(bench.read(&format!("{family}/confusion.csv")).starts_with(b"true\\answer,class 0,"));
+    }
+}
+
+#[test]
+fn bench_says_which_network_and_where() {
+    let bench = |arguments: &[&str]| -> Value {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+        let (code, out, err) = run(command.args(["--seconds", "0", "--limit", "300"]).args(arguments));
+        assert_eq!(code, Some(0), "{err}");
+        serde_json::from_str(&out).unwrap()
+    };
+    let row = bench(&["--model", "nin"]);
+    assert_eq!((&row["model"], &row["device"], &row["error"]), (&"nin-cifar10".into(), &"flex".into(), &Value::Null));
+    assert_eq!(row.get("crossings"), None);
+    let row = bench(&["--model", "alexnet", "--towers", "flex,ndarray"]);
+    assert_eq!((&row["device"], &row["error"]), (&"flex,ndarray".into(), &Value::Null));
+    let crossings = row["crossings"].as_array().unwrap();
+    assert_eq!(crossings.iter().map(|c| c["bytes_per_image"].as_u64().unwrap()).sum::<u64>(), 234_496);
+    let row = bench(&["--model", "nin", "--towers", "flex,ndarray"]);
+    assert!(row["error"].as_str().unwrap().contains("nin-cifar10 has one tower"), "{row}");
+}
+
+#[test]
 fn mistakes_end_with_their_codes() {
     let bench = Bench::new();
     for (arguments, code, message) in [
         (&["--recipe", "lenet"][..], 1, "no recipe is called 'lenet'"),
         (&["--device", "tpu"], 2, "linked here: flex, ndarray"),
         (&["--device", "cuda"], 2, "Build with --features cuda"),
+        (&["--towers", "flex,ndarray"], 1, "lenet5 has one tower. Those that have two: alexnet, alexnet-caffenet, "),
+        (&["--towers", "flex"], 1, "--towers flex: expected two devices"),
+        (&["--towers", "flex,tpu"], 2, "no device is called 'tpu'"),
+        (&["--towers", "flex,ndarray", "--device", "flex"], 1, "cannot be used with"),
         (&["--data-dir", "nowhere", "--out", "x"], 1, "nowhere"),
         (&["--resume", "nowhere"], 1, "is not a run's directory"),
         (&["--epochs", "0"], 1, "0 is not in 1.."),

@@ -17,9 +17,9 @@ pub struct Arguments {
     images: Vec<PathBuf>,
     #[command(flatten)]
     choice: Choice,
-    /// How many classes to show, the likeliest first
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
-    top: u16,
+    /// How many classes to show, the likeliest first [default: 5 of ImageNet's thousand, else 3]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    top: Option<u16>,
     /// Look at each photo ten ways, corners and middle and their mirror images, and answer with the mean probability
     #[arg(long)]
     ten_crop: bool,
@@ -49,7 +49,7 @@ struct Guess<'a> {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (network, card) = arguments.choice.load()?;
-    let device = models::device::parse(&arguments.choice.device)?;
+    let placement = arguments.choice.placement.or_flex()?;
     let mut out = std::io::stdout().lock();
     if !arguments.json {
         let trained = card.training.as_ref().map_or_else(String::new, |t| format!(", trained on {}", t.dataset));
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let crops = if arguments.ten_crop { 10 } else { 1 };
         let (values, note) = prepare(path, &card.input, crops)?;
         let [c, h, w] = card.input.shape();
-        let x = Tensor::<4>::from_data(TensorData::new(values, [crops, c, h, w]), &device);
+        let x = Tensor::<4>::from_data(TensorData::new(values, [crops, c, h, w]), placement.first());
         let probabilities = activation::softmax(network.forward(x)?, 1).mean_dim(0).into_data();
         let mut guesses: Vec<_> = probabilities
             .iter::<f32>()
@@ -67,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             .map(|(probability, class)| Guess { class, probability })
             .collect();
         guesses.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-        guesses.truncate(arguments.top.into());
+        guesses.truncate(arguments.top.map_or(if card.classes.len() < 1000 { 3 } else { 5 }, usize::from));
         let answer = Answer {
             image: path.display().to_string(),
             model: &card.model.name,

@@ -30,7 +30,7 @@ pub struct Arguments {
 struct Report<'a> {
     model: &'a str,
     dataset: &'a str,
-    device: &'a str,
+    device: String,
     images: u64,
     errors: u64,
     error: f64,
@@ -51,7 +51,7 @@ struct Class<'a> {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let (network, card) = arguments.choice.load()?;
-    let device = models::device::parse(&arguments.choice.device)?;
+    let placement = arguments.choice.placement.or_flex()?;
     let dir = match (&arguments.data_dir, &card.training) {
         (Some(dir), _) => dir.clone(),
         (None, Some(training)) => data::locate(&training.dataset)?,
@@ -68,7 +68,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     let dataset = dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
     let start = Instant::now();
-    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, &device)?;
+    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, placement.first())?;
     let seconds = start.elapsed().as_secs_f64();
 
     let rows = (0..network.classes()).map(|i| Class {
@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let report = Report {
         model: &card.model.name,
         dataset: &dataset,
-        device: &arguments.choice.device,
+        device: placement.to_string(),
         images: confusion.total(),
         errors: confusion.errors(),
         error: confusion.error(),

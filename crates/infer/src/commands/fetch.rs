@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use infer::{Table, fetch, known, thousands};
+use models::zoo;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -26,10 +27,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         print!("{table}");
         return Ok(());
     };
-    let weights = known.iter().find(|w| w.name == *name);
+    let name = zoo::find(name)?.name;
+    let weights = known.iter().find(|w| w.name == name);
     let weights = weights.with_context(|| {
         let names: Vec<_> = known.iter().map(|w| w.name.as_str()).collect();
-        format!("no weights of '{name}' can be downloaded; there are those of {}", names.join(", "))
+        format!("no weights of {name} can be downloaded; there are those of {}", names.join(", "))
     })?;
     let terminal = std::io::stderr().is_terminal();
     let mut shown = 0;
@@ -45,6 +47,6 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let path = path?.display().to_string();
     println!("{path}: {} bytes, SHA-256 as expected", thousands(weights.size as usize));
-    println!("  infer classify --model {} --weights {path} PHOTO --top 5", weights.name);
+    println!("  infer classify --model {} --weights {path} PHOTO", weights.name);
     Ok(())
 }

@@ -12,8 +12,9 @@ pub mod summary;
 pub mod visualize;
 
 use anyhow::{Context, Result, bail};
+use infer::{Placement, PlacementArguments};
 use models::weights::{self, Card};
-use models::{Model, Network, device, zoo};
+use models::{Model, Network, zoo};
 use std::path::PathBuf;
 
 /// The network to use.
@@ -25,9 +26,8 @@ pub struct Choice {
     /// Weights to load: ours, or those that `convert` reads [default: those that ship with the program]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Where to compute: flex, ndarray, or another device linked in
-    #[arg(long, default_value = "flex")]
-    pub device: String,
+    #[command(flatten)]
+    pub placement: PlacementArguments,
 }
 
 impl Choice {
@@ -35,7 +35,8 @@ impl Choice {
     pub fn load_or_draw(&self) -> Result<(Network, Card)> {
         match self.model.as_deref().map(zoo::find).transpose()? {
             Some(variant) if self.weights.is_none() && variant.name != "lenet5" => {
-                let network = Model::named(variant.name)?.build(0, &device::parse(&self.device)?)?;
+                let placement = self.placement.or_flex()?;
+                let network = placed(&placement, Model::named(variant.name)?.build(0, placement.first())?)?;
                 eprintln!("no --weights: {} gets weights drawn from seed 0, untrained", variant.name);
                 let card = formats::untrained(&network);
                 Ok((network, card))
@@ -44,9 +45,9 @@ impl Choice {
         }
     }
 
-    /// The network with its weights, on its device, and their card.
+    /// The network with its weights, where it is to compute, and their card.
     pub fn load(&self) -> Result<(Network, Card)> {
-        let device = device::parse(&self.device)?;
+        let placement = self.placement.or_flex()?;
         let wanted = self.model.as_deref().map(zoo::find).transpose()?;
         let (bytes, from) = match &self.weights {
             Some(path) => {
@@ -61,10 +62,19 @@ impl Choice {
                 ),
             },
         };
-        let import = formats::read(&bytes, self.model.as_deref(), &device).with_context(|| from)?;
+        let import = formats::read(&bytes, self.model.as_deref(), placement.first()).with_context(|| from)?;
         for note in import.notes {
             eprintln!("{note}");
         }
-        Ok((import.network, import.card))
+        Ok((placed(&placement, import.network)?, import.card))
     }
+}
+
+/// `network` where `placement` says, and a line on what crosses there.
+fn placed(placement: &Placement, network: Network) -> Result<Network> {
+    let network = placement.place(network)?;
+    if let Some(crossings) = placement.crossings_in_words(&network) {
+        eprintln!("{crossings}");
+    }
+    Ok(network)
 }

@@ -1,7 +1,8 @@
 //! Convolution and its gradients as products of packed panels.
 
 use super::planes::{Planes, runs};
-use super::tile::{self, CHUNK, Steps, Tile};
+use super::tile::{self, Steps, Tile};
+use super::winograd::{self, Plan};
 use super::{Isa, par};
 use crate::Function;
 use pulp::{Simd, WithSimd};
@@ -71,24 +72,36 @@ impl Shape {
     }
 }
 
-/// Weights `[M, C, kh, kw]` as panels.
-pub fn pack(isa: Isa, s: &Shape, weight: &[f32]) -> Vec<f32> {
-    let mut panels = vec![0.0; tile::panels_len(s.m, s.depth())];
-    tile::pack_rows(isa, weight, s.m, s.depth(), s.depth(), &mut panels);
-    panels
+/// Weights as the kernels read them, for one shape of maps and one instruction set.
+pub struct Packed {
+    isa: Isa,
+    plan: Option<Plan>,
+    values: Vec<f32>,
 }
 
-/// `y = f(x * w + b)`, for weights that [`pack`] packed. `function` is carried out if it is the identity or a rectifier;
-/// others are the caller's.
-pub fn forward(
-    isa: Isa,
-    s: &Shape,
-    x: &[f32],
-    panels: &[f32],
-    bias: Option<&[f32]>,
-    function: Function,
-    y: &mut [f32],
-) {
+impl Packed {
+    /// `[M, C, kh, kw]`, packed.
+    pub fn new(isa: Isa, s: &Shape, weight: &[f32]) -> Self {
+        if let Some(plan) = Plan::of(s) {
+            return Self { isa, plan: Some(plan), values: winograd::pack(isa, s, plan, weight, false) };
+        }
+        let mut values = vec![0.0; tile::panels_len(s.m, s.depth())];
+        tile::pack_rows(isa, weight, s.m, s.depth(), s.depth(), &mut values);
+        Self { isa, plan: None, values }
+    }
+
+    /// Whether these are what [`Packed::new`] would make of the same weights for `s`.
+    pub fn fits(&self, isa: Isa, s: &Shape) -> bool {
+        self.isa == isa && self.plan == Plan::of(s)
+    }
+}
+
+/// `y = f(x * w + b)`. `function` is carried out if it is the identity or a rectifier; others are the caller's.
+pub fn forward(s: &Shape, x: &[f32], weight: &Packed, bias: Option<&[f32]>, function: Function, y: &mut [f32]) {
+    let (isa, panels) = (weight.isa, &weight.values[..]);
+    if let Some(plan) = weight.plan {
+        return winograd::forward(isa, s, plan, x, panels, bias, function == Function::Relu, y);
+    }
     let planes = Planes::new(s);
     // Without padding and steps, the image is what its planes would be.
     let direct = s.stride[1] == 1 && s.padding == [0; 4];
@@ -294,6 +307,10 @@ fn copy<S: Simd>(_: S, from: &[f32], to: &mut [f32], len: usize) {
 pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32]) {
     let taps = s.kh * s.kw;
     if let Some(back) = s.back() {
+        if let Some(plan) = Plan::of(&back) {
+            let weight = winograd::pack(isa, &back, plan, weight, true);
+            return winograd::forward(isa, &back, plan, dz, &weight, None, false, dx);
+        }
         // Kernels turned by half a turn, from outputs to inputs.
         let mut turned = vec![0.0; weight.len()];
         for (m, kernels) in weight.chunks_exact(s.c * taps).enumerate() {
@@ -303,8 +320,9 @@ pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32
                 }
             }
         }
-        let panels = pack(isa, &back, &turned);
-        return forward(isa, &back, dz, &panels, None, Function::Identity, dx);
+        let mut values = vec![0.0; tile::panels_len(back.m, back.depth())];
+        tile::pack_rows(isa, &turned, back.m, back.depth(), back.depth(), &mut values);
+        return forward(&back, dz, &Packed { isa, plan: None, values }, None, Function::Identity, dx);
     }
     let depth = s.depth();
     let mut turned = vec![0.0; weight.len()];
@@ -569,5 +587,3 @@ impl WithSimd for Weights<'_> {
         }
     }
 }
-
-const _: () = assert!(CHUNK.is_power_of_two());

@@ -6,8 +6,16 @@
 pub mod conv;
 pub mod isa;
 pub mod linear;
+pub mod loss;
+pub mod lrn;
+pub mod map;
 pub mod par;
 mod planes;
+pub mod pool;
+pub mod sgd;
+pub mod subsample;
 mod tile;
+pub(crate) mod vector;
+mod winograd;
 
 pub use isa::Isa;

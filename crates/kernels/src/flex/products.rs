@@ -1,29 +1,13 @@
 //! Convolutions and fully connected layers.
 
+use super::kernels::{known, made, ordered, values};
 use crate::compose;
 use crate::cpu::{Isa, conv, linear};
 use crate::ops::{Conv, Function, Kernels};
-use burn::backend::flex::{FlexTensor, Layout};
+use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
-use burn::tensor::{Bytes, DType, Shape};
-
-/// `N` numbers that will be written before they are read.
-pub(super) fn numbers(len: usize) -> Vec<f32> {
-    vec![0.0; len]
-}
-
-pub(super) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
-    FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
-}
-
-/// Whether all are f32: the kernels know nothing else.
-fn single(tensors: &[&FlexTensor]) -> bool {
-    tensors.iter().all(|t| t.dtype() == DType::F32)
-}
-
-pub(super) fn values(t: &FlexTensor) -> &[f32] {
-    t.as_slice::<f32>().expect("a contiguous tensor of f32")
-}
+use burn::tensor::{Bytes, Shape};
+use std::sync::{Arc, Mutex, Weak};
 
 /// The sizes of one group.
 fn sizes(x: [usize; 4], w: [usize; 4], conv: Conv) -> conv::Shape {
@@ -45,6 +29,47 @@ fn sizes(x: [usize; 4], w: [usize; 4], conv: Conv) -> conv::Shape {
     s
 }
 
+/// Packed weights, and the buffer that they were made of.
+struct Kept {
+    weight: Weak<Bytes>,
+    start: usize,
+    shape: [usize; 4],
+    groups: usize,
+    packed: Arc<Vec<conv::Packed>>,
+}
+
+/// The weights of inference, packed once. An entry lives as long as the tensor that it was made of: who holds a weak
+/// reference to a buffer keeps everyone from writing to it in place.
+static KEPT: Mutex<Vec<Kept>> = Mutex::new(Vec::new());
+
+/// The weights packed for the kernels, group by group; from last time, if they are `constant`.
+fn packed(weight: &FlexTensor, s: &conv::Shape, groups: usize, constant: bool) -> Arc<Vec<conv::Packed>> {
+    let isa = Isa::current();
+    let pack = || {
+        let kernels = values(weight).chunks_exact(s.m * s.depth());
+        Arc::new(kernels.map(|kernels| conv::Packed::new(isa, s, kernels)).collect())
+    };
+    if !constant {
+        return pack();
+    }
+    let (buffer, start, shape) = (weight.data_arc(), weight.layout().start_offset(), weight.shape().dims());
+    let same = |kept: &Kept| {
+        core::ptr::eq(kept.weight.as_ptr(), Arc::as_ptr(&buffer))
+            && (kept.start, kept.shape, kept.groups) == (start, shape, groups)
+            && kept.packed.iter().all(|packed| packed.fits(isa, s))
+    };
+    let lock = || KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(kept) = lock().iter().find(|kept| same(kept)) {
+        return kept.packed.clone();
+    }
+    let packed: Arc<Vec<_>> = pack();
+    let mut all = lock();
+    all.retain(|kept| kept.weight.strong_count() > 0);
+    let weight = Arc::downgrade(&buffer);
+    all.push(Kept { weight, start, shape, groups, packed: packed.clone() });
+    packed
+}
+
 pub fn conv(
     x: FlexTensor,
     weight: FlexTensor,
@@ -53,83 +78,82 @@ pub fn conv(
     function: Function,
     constant: bool,
 ) -> FlexTensor {
-    if !single(&[&x, &weight, &bias]) {
+    if !known([&x, &weight, &bias]) {
         return compose::conv::<Flex>(x, weight, bias, conv, function);
     }
-    let _ = constant;
-    let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
+    let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
     let s = sizes(x.shape().dims(), weight.shape().dims(), conv);
-    let isa = Isa::current();
-    let mut y = numbers(s.n * s.y_step);
-    let (maps, kernels) = (s.c * s.h * s.w, s.m * s.depth());
-    for g in 0..conv.groups {
-        let panels = conv::pack(isa, &s, &values(&weight)[g * kernels..][..kernels]);
-        let bias = &values(&bias)[g * s.m..][..s.m];
-        let y = &mut y[g * s.m * s.oh() * s.ow()..];
-        conv::forward(isa, &s, &values(&x)[g * maps..], &panels, Some(bias), function, y);
-    }
-    let y = tensor(y, Shape::from([s.n, s.m * conv.groups, s.oh(), s.ow()]));
+    let packed = packed(&weight, &s, conv.groups, constant);
+    let maps = s.c * s.h * s.w;
+    let y = made(Shape::from([s.n, s.m * conv.groups, s.oh(), s.ow()]), |y| {
+        for (g, packed) in packed.iter().enumerate() {
+            let bias = &values(&bias)[g * s.m..][..s.m];
+            let y = &mut y[g * s.m * s.oh() * s.ow()..];
+            conv::forward(&s, &values(&x)[g * maps..], packed, Some(bias), function, y);
+        }
+    });
     if matches!(function, Function::Identity | Function::Relu) { y } else { Flex::apply(y, function) }
 }
 
 pub fn conv_dx(x: FlexTensor, weight: FlexTensor, dz: FlexTensor, conv: Conv) -> FlexTensor {
-    if !single(&[&x, &weight, &dz]) {
+    if !known([&x, &weight, &dz]) {
         return compose::conv_dx::<Flex>(x, weight, dz, conv);
     }
-    let (weight, dz) = (weight.to_contiguous(), dz.to_contiguous());
+    let (weight, dz) = (ordered(weight), ordered(dz));
     let s = sizes(x.shape().dims(), weight.shape().dims(), conv);
-    let mut dx = numbers(s.n * s.x_step);
-    let (maps, kernels, made) = (s.c * s.h * s.w, s.m * s.depth(), s.m * s.oh() * s.ow());
-    for g in 0..conv.groups {
-        let weight = &values(&weight)[g * kernels..][..kernels];
-        conv::backward_x(Isa::current(), &s, weight, &values(&dz)[g * made..], &mut dx[g * maps..]);
-    }
-    tensor(dx, x.shape())
+    let (maps, kernels, outputs) = (s.c * s.h * s.w, s.m * s.depth(), s.m * s.oh() * s.ow());
+    made(x.shape(), |dx| {
+        for g in 0..conv.groups {
+            let weight = &values(&weight)[g * kernels..][..kernels];
+            conv::backward_x(Isa::current(), &s, weight, &values(&dz)[g * outputs..], &mut dx[g * maps..]);
+        }
+    })
 }
 
 pub fn conv_dw(x: FlexTensor, weight: FlexTensor, dz: FlexTensor, conv: Conv) -> FlexTensor {
-    if !single(&[&x, &weight, &dz]) {
+    if !known([&x, &weight, &dz]) {
         return compose::conv_dw::<Flex>(x, weight, dz, conv);
     }
-    let (x, dz) = (x.to_contiguous(), dz.to_contiguous());
+    let (x, dz) = (ordered(x), ordered(dz));
     let s = sizes(x.shape().dims(), weight.shape().dims(), conv);
-    let (maps, kernels, made) = (s.c * s.h * s.w, s.m * s.depth(), s.m * s.oh() * s.ow());
-    let mut dw = numbers(kernels * conv.groups);
-    for (g, dw) in dw.chunks_exact_mut(kernels).enumerate() {
-        conv::backward_w(Isa::current(), &s, &values(&x)[g * maps..], &values(&dz)[g * made..], dw);
-    }
-    tensor(dw, weight.shape())
+    let (maps, kernels, outputs) = (s.c * s.h * s.w, s.m * s.depth(), s.m * s.oh() * s.ow());
+    made(weight.shape(), |dw| {
+        for (g, dw) in dw.chunks_exact_mut(kernels).enumerate() {
+            conv::backward_w(Isa::current(), &s, &values(&x)[g * maps..], &values(&dz)[g * outputs..], dw);
+        }
+    })
 }
 
 pub fn fully_connected(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, function: Function) -> FlexTensor {
-    if !single(&[&x, &weight, &bias]) {
+    if !known([&x, &weight, &bias]) {
         return compose::fully_connected::<Flex>(x, weight, bias, function);
     }
-    let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
+    let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
     let ([n, k], [m, _]) = (x.shape().dims(), weight.shape().dims());
-    let mut y = numbers(n * m);
-    linear::forward(Isa::current(), [n, m, k], values(&x), values(&weight), values(&bias), &mut y);
-    Flex::apply(tensor(y, Shape::from([n, m])), function)
+    let y = made(Shape::from([n, m]), |y| {
+        linear::forward(Isa::current(), [n, m, k], values(&x), values(&weight), values(&bias), y);
+    });
+    Flex::apply(y, function)
 }
 
 pub fn fully_connected_dx(weight: FlexTensor, dz: FlexTensor) -> FlexTensor {
-    if !single(&[&weight, &dz]) {
+    if !known([&weight, &dz]) {
         return compose::fully_connected_dx::<Flex>(weight, dz);
     }
-    let (weight, dz) = (weight.to_contiguous(), dz.to_contiguous());
+    let (weight, dz) = (ordered(weight), ordered(dz));
     let ([n, m], [_, k]) = (dz.shape().dims(), weight.shape().dims());
-    let mut dx = numbers(n * k);
-    linear::backward_x(Isa::current(), [n, m, k], values(&weight), values(&dz), &mut dx);
-    tensor(dx, Shape::from([n, k]))
+    made(Shape::from([n, k]), |dx| {
+        linear::backward_x(Isa::current(), [n, m, k], values(&weight), values(&dz), dx);
+    })
 }
 
 pub fn fully_connected_dw(x: FlexTensor, dz: FlexTensor) -> FlexTensor {
-    if !single(&[&x, &dz]) {
+    if !known([&x, &dz]) {
         return compose::fully_connected_dw::<Flex>(x, dz);
     }
-    let (x, dz) = (x.to_contiguous(), dz.to_contiguous());
+    let (x, dz) = (ordered(x), ordered(dz));
     let ([n, k], [_, m]) = (x.shape().dims(), dz.shape().dims());
-    let mut dw = numbers(m * k);
-    linear::backward_w(Isa::current(), [n, m, k], values(&x), values(&dz), &mut dw);
-    tensor(dw, Shape::from([m, k]))
+    made(Shape::from([m, k]), |dw| {
+        linear::backward_w(Isa::current(), [n, m, k], values(&x), values(&dz), dw);
+    })
 }

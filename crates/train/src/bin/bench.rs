@@ -4,7 +4,8 @@ use anyhow::{Result, anyhow};
 use burn::tensor::{Tensor, TensorData};
 use clap::{Parser, ValueEnum};
 use data::Batch;
-use models::{Model, device, reference, zoo};
+use infer::PlacementArguments;
+use models::{Crossing, Model, reference, zoo};
 use serde::Serialize;
 use serde_json::json;
 use std::process::ExitCode;
@@ -35,9 +36,8 @@ struct Cli {
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: u32,
-    /// Where to compute
-    #[arg(long, default_value = "flex")]
-    device: String,
+    #[command(flatten)]
+    placement: PlacementArguments,
     /// How long to time calls, after half as long of warming up; one call at least
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -66,6 +66,9 @@ struct Row<'a> {
     mode: Mode,
     batch: u32,
     device: &'a str,
+    /// What crosses between towers on devices of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    crossings: Vec<Crossing>,
     median_ms: Option<f64>,
     images_per_second: Option<f64>,
     samples_ms: Vec<f64>,
@@ -119,10 +122,11 @@ fn watch(cli: &Cli) -> Row<'_> {
     }
     let median_ms = median(&samples_ms);
     Row {
-        model: &cli.model,
+        model: zoo::find(&cli.model).map_or(&cli.model, |variant| variant.name),
         mode: cli.mode,
         batch: cli.batch,
-        device: &cli.device,
+        device: cli.placement.name(),
+        crossings: crossings(cli).unwrap_or_default(),
         median_ms,
         images_per_second: median_ms.map(|ms| 1000.0 * f64::from(cli.batch) / ms),
         samples_ms,
@@ -131,12 +135,20 @@ fn watch(cli: &Cli) -> Row<'_> {
     }
 }
 
+/// What crosses between the towers; the weights aren't drawn for that. Mistakes show in [`time`].
+fn crossings(cli: &Cli) -> Result<Vec<Crossing>> {
+    let placement = cli.placement.or_flex()?;
+    let network = Model::named(&cli.model)?.build(0, placement.first())?;
+    Ok(placement.crossings(&network))
+}
+
 /// Calls the network again and again.
 fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
-    let device = device::parse(&cli.device)?;
+    let placement = cli.placement.or_flex()?;
+    let device = placement.first();
+    let on = if cli.mode == Mode::Train { placement.autodiff() } else { placement.clone() };
     let model = Model::named(&cli.model)?;
-    let on = if cli.mode == Mode::Train { device.clone().autodiff() } else { device.clone() };
-    let mut network = reference::with_formula_weights(model.build(0, &on)?);
+    let mut network = reference::with_formula_weights(on.place(model.build(0, on.first())?)?);
     let [c, h, w] = network.input().shape();
     let n = cli.batch as usize;
     let batches: Vec<Batch> = (0..INPUTS)
@@ -148,20 +160,22 @@ fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
         })
         .collect();
     let images: Vec<Tensor<4>> =
-        batches.iter().map(|b| Tensor::from_data(TensorData::new(b.images.clone(), b.shape), &device)).collect();
+        batches.iter().map(|b| Tensor::from_data(TensorData::new(b.images.clone(), b.shape), device)).collect();
     let mut sgd = Sgd::new(0.9, 5e-4);
+    let sync = || placement.devices().iter().try_for_each(|device| device.sync());
     let mut call = |i: usize| -> Result<f64> {
-        device.sync()?;
+        sync()?;
         let start = Instant::now();
         match cli.mode {
             Mode::Infer => drop(network.forward(images[i].clone())?),
             Mode::Train => {
                 let loss = Loss::CrossEntropy { smoothing: 0.0 };
-                let (_, gradient) = gradient(&network, &batches[i], loss, &device)?;
-                network = sgd.step(network.clone(), &gradient, 1e-4);
+                let (_, gradient) = gradient(&network, &batches[i], loss, device)?;
+                let radius = network.filter_radius();
+                network = sgd.step(network.clone(), &gradient, 1e-4).renormalised(radius);
             }
         }
-        device.sync()?;
+        sync()?;
         Ok(start.elapsed().as_micros() as f64 / 1000.0)
     };
     let mut inputs = (0..INPUTS as usize).cycle();

@@ -1,0 +1,98 @@
+//! LeNet-5's subsampling: `f(coefficient * sum + bias)` over windows that tile a map, and its gradients.
+
+use super::map;
+use super::par::{self, Shared};
+use super::pool::{self, Windows};
+use super::vector::{self, vectorized};
+use crate::Function;
+
+vectorized! {
+    /// Maps `first..` of all images.
+    fn forward_maps<'a, S>(
+        simd: S, x: &'a [f32], first: usize, coefficient: &'a [f32], bias: &'a [f32], windows: Windows,
+        function: Function, y: &'a mut [f32],
+    ) {
+        let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+        par::scratch([windows.dealt()], |[dealt]| {
+            for (i, (x, y)) in x.chunks_exact(read).zip(y.chunks_exact_mut(made)).enumerate() {
+                let c = (first + i) % bias.len();
+                let (coefficient, bias) = (simd.splat_f32s(coefficient[c]), simd.splat_f32s(bias[c]));
+                windows.deal(simd, x, 0.0, dealt);
+                let finish = |_, _, sum| {
+                    map::value(simd, function, vector::mul_add(simd, coefficient, sum, bias))
+                };
+                windows.reduce(simd, dealt, y, |a, b| simd.add_f32s(a, b), finish);
+            }
+        });
+    }
+}
+
+vectorized! {
+    fn dx_maps<'a, S>(
+        simd: S, dz: &'a [f32], first: usize, coefficient: &'a [f32], windows: Windows, dx: &'a mut [f32],
+    ) {
+        let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+        par::scratch([windows.dealt()], |[gradient]| {
+            for (i, (dz, dx)) in dz.chunks_exact(made).zip(dx.chunks_exact_mut(read)).enumerate() {
+                let coefficient = simd.splat_f32s(coefficient[(first + i) % coefficient.len()]);
+                gradient.fill(0.0);
+                windows.spread(simd, dz, gradient, |_, _, dz| simd.mul_f32s(dz, coefficient));
+                windows.collect(simd, gradient, dx);
+            }
+        });
+    }
+}
+
+vectorized! {
+    fn dw_maps<'a, S>(simd: S, x: &'a [f32], dz: &'a [f32], windows: Windows, sums: &'a mut [f32]) {
+        let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+        par::scratch([windows.dealt()], |[dealt]| {
+            for ((x, dz), sum) in x.chunks_exact(read).zip(dz.chunks_exact(made)).zip(sums) {
+                windows.deal(simd, x, 0.0, dealt);
+                *sum = windows.weigh(simd, dealt, dz);
+            }
+        });
+    }
+}
+
+/// `f(coefficient * sum + bias)` over windows of `[N, C, H, W]`; `coefficient` and `bias` are `[C]`.
+pub fn forward(x: &[f32], coefficient: &[f32], bias: &[f32], windows: Windows, function: Function, y: &mut [f32]) {
+    let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+    let maps = y.len() / made;
+    assert!(x.len() == maps * read && y.len() == maps * made && coefficient.len() == bias.len());
+    let out = Shared::new(y);
+    pool::tasks(maps, windows, |run| {
+        // SAFETY: runs of maps don't overlap.
+        let y = unsafe { out.part(pool::values(&run, made)) };
+        forward_maps(&x[pool::values(&run, read)], run.start, coefficient, bias, windows, function, y);
+    });
+}
+
+/// The gradient by `x` for `dz`, that by what the function is applied to.
+pub fn dx(dz: &[f32], coefficient: &[f32], windows: Windows, dx: &mut [f32]) {
+    let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+    let maps = dz.len() / made;
+    assert!(dx.len() == maps * read && dz.len() == maps * made);
+    let out = Shared::new(dx);
+    pool::tasks(maps, windows, |run| {
+        // SAFETY: runs of maps don't overlap.
+        let dx = unsafe { out.part(pool::values(&run, read)) };
+        dx_maps(&dz[pool::values(&run, made)], run.start, coefficient, windows, dx);
+    });
+}
+
+/// The gradient by `coefficient`, `[C]`.
+pub fn dw(x: &[f32], dz: &[f32], windows: Windows, out: &mut [f32]) {
+    let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
+    let maps = dz.len() / made;
+    assert!(x.len() == maps * read && dz.len() == maps * made);
+    par::scratch([maps], |[sums]| {
+        let all = Shared::new(sums);
+        pool::tasks(maps, windows, |run| {
+            // SAFETY: runs of maps don't overlap.
+            let sums = unsafe { all.part(run.clone()) };
+            dw_maps(&x[pool::values(&run, read)], &dz[pool::values(&run, made)], windows, sums);
+        });
+        map::sum_maps(sums, [maps / out.len(), out.len(), 1], out);
+    });
+}
