@@ -48,10 +48,12 @@ fn receptive_fields_are_exact_to_the_border() {
             for (layer, output) in trace.outputs() {
                 let [_, _, oh, ow] = output.dims();
                 let lit = values(output.narrow(1, 0, 1));
+                // Winograd's convolutions leave rounding's dust where there is nothing.
+                let dust = 1e-5 * lit.iter().fold(0.0, |m: f32, v| m.max(*v));
                 for (i, value) in lit.iter().enumerate() {
                     let field = receptive_field(&network, layer, i / ow, i % ow).unwrap();
                     let what = format!("{name} {layer}, unit {i} of {oh}x{ow}, pixel {y}, {x}: {field:?}");
-                    assert_eq!(*value > 0.0, field.contains(y, x), "{what}");
+                    assert_eq!(*value > dust, field.contains(y, x), "{what}");
                     asked += 1;
                 }
                 if layer == last {

@@ -71,6 +71,11 @@ pub fn allow(head: &Request, token: Option<&str>) -> Result<(), Response> {
 
 /// The answer to a request.
 pub fn answer(engine: &Engine, request: &Request) -> Response {
+    // Whoever asks the network needs a place, before its image is decoded.
+    let _place = match (request.method == "POST").then(|| engine.admit()).transpose() {
+        Ok(place) => place,
+        Err(busy) => return busy,
+    };
     let answer = match request.path.as_str() {
         "/" => Ok(page()),
         "/openapi.json" => Ok(Response::new(200, "application/json", OPENAPI)),
@@ -127,7 +132,7 @@ fn number<T: std::str::FromStr>(request: &Request, name: &str) -> Result<Option<
 }
 
 /// The image of a request, as the network is fed it, and what was done to it.
-fn image(about: &About, request: &Request) -> Result<(Vec<f32>, String), Response> {
+fn image(engine: &Engine, about: &About, request: &Request) -> Result<(Vec<f32>, String), Response> {
     let bytes = if request.content_type.starts_with("multipart/form-data") {
         multipart::field(&request.content_type, &request.body, "image")
             .ok_or_else(|| Response::error(400, "the form has no field 'image'"))?
@@ -158,8 +163,10 @@ fn image(about: &About, request: &Request) -> Result<(Vec<f32>, String), Respons
         return Err(Response::error(413, &problem));
     }
     let unreadable = |e: &dyn std::fmt::Display| Response::error(422, &format!("{e}"));
-    let image = decode_image(Path::new("the image"), bytes).map_err(|e| unreadable(&e))?;
-    let (mut values, note) = prepared(&image, &about.card.input, 1).map_err(|e| unreadable(&format!("{e:#}")))?;
+    let (mut values, note) = engine.decode(|| {
+        let image = decode_image(Path::new("the image"), bytes).map_err(|e| unreadable(&e))?;
+        prepared(&image, &about.card.input, 1).map_err(|e| unreadable(&format!("{e:#}")))
+    })?;
     if let Some(cover) = request.query("cover") {
         hide(about, &mut values, cover)?;
     }
@@ -200,7 +207,7 @@ fn verdict(about: &About, request: &Request, probabilities: &[f32], note: &str) 
 
 fn classify(engine: &Engine, request: &Request) -> Answer {
     let (network, about) = chosen(engine, request)?;
-    let (values, note) = image(about, request)?;
+    let (values, note) = image(engine, about, request)?;
     let probabilities = engine.classify(network, values)?;
     Ok(Response::json(&verdict(about, request, &probabilities, &note)?))
 }
@@ -233,7 +240,7 @@ fn seen(about: &About, values: &[f32]) -> Value {
 
 fn activations(engine: &Engine, request: &Request) -> Answer {
     let (network, about) = chosen(engine, request)?;
-    let (values_in, note) = image(about, request)?;
+    let (values_in, note) = image(engine, about, request)?;
     let only = request.query("layer").map(String::from);
     if let Some(only) = &only
         && !about.rows.iter().any(|row| row.name == *only)
@@ -283,7 +290,7 @@ fn deconvnet(engine: &Engine, request: &Request) -> Answer {
     let method: Method = request.query("method").unwrap_or("deconvnet").parse().map_err(|e| refused(&e))?;
     let map = number::<usize>(request, "map")?;
     let place = (number::<usize>(request, "y")?, number::<usize>(request, "x")?);
-    let (values_in, note) = image(about, request)?;
+    let (values_in, note) = image(engine, about, request)?;
     let input = seen(about, &values_in);
     let mut answer = engine.compute(network, move |loaded| {
         let (_, trace) = loaded.network.forward_traced(loaded.tensor(values_in)).map_err(|e| refused(&e))?;
@@ -339,7 +346,7 @@ fn occlusion(engine: &Engine, request: &Request) -> Answer {
     if places > PLACES {
         return Err(Response::error(400, &format!("stride: {places} places are too many, at most {PLACES}")));
     }
-    let (values_in, note) = image(about, request)?;
+    let (values_in, note) = image(engine, about, request)?;
     let occlusion = engine.compute(network, move |loaded| {
         let image = loaded.tensor(values_in);
         occlude(&loaded.network, image, &layer, class, &occluder, 32, |_, _| {}).map_err(|e| refused(&e))

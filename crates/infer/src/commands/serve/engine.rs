@@ -8,10 +8,10 @@ use models::Network;
 use models::weights::Card;
 use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -63,10 +63,25 @@ enum Job {
 #[derive(Clone, Debug)]
 pub struct Engine {
     jobs: SyncSender<Job>,
+    /// Requests under way, and how many there may be.
+    under_way: Arc<AtomicUsize>,
+    room: usize,
+    /// Images being decoded, and whoever waits for a turn.
+    decoding: Arc<(Mutex<usize>, Condvar)>,
     /// What the networks are: everything about them but their weights.
     pub about: Arc<Vec<About>>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+}
+
+/// A request's place among those that may be under way at once; given back when dropped.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What a network is.
@@ -105,7 +120,35 @@ impl Engine {
         let (jobs, inbox) = sync_channel(queue);
         let counters = metrics.clone();
         let work = std::thread::Builder::new().name("engine".into()).spawn(move || run(&loaded, &inbox, &counters))?;
-        Ok((Self { jobs, about, metrics }, work))
+        let (under_way, decoding) = (Arc::default(), Arc::default());
+        Ok((Self { jobs, under_way, room: queue, decoding, about, metrics }, work))
+    }
+
+    /// A place for a request, before anything is done for it.
+    ///
+    /// # Errors
+    /// 503 if all are taken.
+    pub fn admit(&self) -> Result<Place, Response> {
+        let place = Place(self.under_way.clone());
+        match self.under_way.fetch_add(1, Ordering::SeqCst) < self.room {
+            true => Ok(place),
+            false => Err(Response::busy("too many requests are waiting; try again")),
+        }
+    }
+
+    /// Runs `decode` when its turn comes: an image takes a hundred times the memory of its file, so no more are decoded at
+    /// once than there are processors.
+    pub fn decode<T>(&self, decode: impl FnOnce() -> T) -> T {
+        let (busy, free) = &*self.decoding;
+        let most = std::thread::available_parallelism().map_or(2, usize::from);
+        let lock = busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut busy_now = free.wait_while(lock, |busy| *busy >= most).unwrap_or_else(PoisonError::into_inner);
+        *busy_now += 1;
+        drop(busy_now);
+        let done = catch_unwind(AssertUnwindSafe(decode));
+        *busy.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        free.notify_one();
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Class probabilities of an image.

@@ -38,7 +38,7 @@ pub struct Arguments {
     /// Serve beyond this machine without a token
     #[arg(long, conflicts_with = "token")]
     no_auth: bool,
-    /// Requests that may wait for the network; beyond, they get 503
+    /// Requests that may be under way at once; beyond, they get 503
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=4096))]
     queue: u16,
 }

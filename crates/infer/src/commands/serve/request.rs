@@ -3,7 +3,7 @@
 use super::response::Response;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Most bytes of a request's head.
@@ -12,6 +12,8 @@ const HEAD: usize = 16 << 10;
 const FIELDS: usize = 64;
 /// Most bytes of a body.
 pub const BODY: usize = 10 << 20;
+/// Most bytes of all bodies together.
+const BODIES: usize = 256 << 20;
 /// How long a connection may stay silent between requests.
 const IDLE: Duration = Duration::from_secs(20);
 /// How long a head, once begun, and a whole request may take.
@@ -35,6 +37,27 @@ pub struct Request {
     pub body: Vec<u8>,
     /// Whether the client wants to go on with this connection.
     pub keep_alive: bool,
+    room: Option<Room>,
+}
+
+/// Bytes set aside for a body; given back when dropped.
+#[derive(Debug)]
+struct Room(usize);
+
+/// Bytes set aside for all bodies.
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+impl Room {
+    fn take(bytes: usize) -> Option<Self> {
+        let room = Self(bytes);
+        (TAKEN.fetch_add(bytes, Ordering::SeqCst) + bytes <= BODIES).then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        TAKEN.fetch_sub(self.0, Ordering::SeqCst);
+    }
 }
 
 impl Request {
@@ -92,6 +115,10 @@ pub fn read(
     allow(&request).map_err(Refusal::Answer)?;
     if length > BODY {
         return refuse(413, &format!("a body of {length} bytes is too large, at most {BODY} are read"));
+    }
+    request.room = Room::take(length);
+    if request.room.is_none() {
+        return Err(Refusal::Answer(Response::busy("too many images are on their way; try again")));
     }
     if wants_leave && length > 0 {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| Refusal::Gone)?;
@@ -166,6 +193,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize, usize, bool)>, Refusal>
         authorization: all("authorization").first().map(ToString::to_string),
         body: Vec::new(),
         keep_alive: head.version == Some(1) && connection != "close",
+        room: None,
     };
     let wants_leave = one("expect").eq_ignore_ascii_case("100-continue");
     Ok(Some((request, size, length, wants_leave)))
