@@ -225,7 +225,9 @@ fn the_way_back_through_a_max_pool_is_its_gradient() {
         let gradient = x.grad(&(y * signal.clone()).sum().backward()).unwrap();
         let seen = op.layer().trace(Maps::one(x.inner()));
         let back = op.layer().project(Maps::one(signal.inner()), &seen, Method::default()).join();
-        assert_eq!(values(back), values(gradient), "{kernel}x{kernel}/{stride}, ceil {ceil}");
+        // Where windows meet, one adds in another order than the other.
+        let what = format!("{kernel}x{kernel}/{stride}, ceil {ceil}");
+        Tolerance::CPU.check(&what, &values(back), &values(gradient));
     }
 }
 
