@@ -43,7 +43,11 @@ pub fn apply<const D: usize>(x: Tensor<D>, function: Function) -> Tensor<D> {
 }
 
 /// Local response normalisation across the maps of `[N, C, H, W]`.
+///
+/// # Panics
+/// If the window's size is even: it has no middle.
 pub fn lrn(x: Tensor<4>, lrn: Lrn) -> Tensor<4> {
+    assert!(lrn.size % 2 == 1, "a window of {} maps has no middle", lrn.size);
     wrap(Dispatch::lrn(x.into_dispatch(), lrn))
 }
 

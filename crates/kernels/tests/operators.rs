@@ -1,4 +1,5 @@
 //! Our kernels on Flex in f32 against Burn's operators there in f64, and these against differences of values.
+#![allow(clippy::unwrap_used)] // helpers of tests
 #![cfg(all(feature = "std", feature = "flex", feature = "autodiff"))]
 
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};

@@ -30,14 +30,19 @@ impl Network {
     /// The network with every weight replaced by what `mapper` makes of it, in the order of the layers.
     #[must_use]
     pub fn map_params(mut self, mapper: &mut impl ParamMapper) -> Self {
-        self.slots = (self.slots.into_iter())
+        self.update_params(mapper);
+        self
+    }
+
+    /// As [`Network::map_params`], where the network is: nobody else then holds a weight that is mapped.
+    pub fn update_params(&mut self, mapper: &mut impl ParamMapper) {
+        self.slots = (core::mem::take(&mut self.slots).into_iter())
             .map(|mut slot| {
                 let mut walk = Walk { path: Path::new(&slot.name, towers(&slot.op)), with: &mut *mapper };
                 slot.op = slot.op.map(&mut walk);
                 slot
             })
             .collect();
-        self
     }
 
     /// Every weight's name and shape, in the order of the layers.

@@ -16,11 +16,9 @@ impl Network {
     /// square exceeds `radius` is scaled down to it; all other weights stay, bit for bit, and all do without a radius.
     ///
     /// A filter is all that one output map reads with, `[in, k, k]`, its bias not counted.
-    #[must_use]
-    pub fn renormalised(self, radius: Option<f32>) -> Self {
-        match radius {
-            Some(radius) => self.map_params(&mut Renormalise { radius }),
-            None => self,
+    pub fn renormalise(&mut self, radius: Option<f32>) {
+        if let Some(radius) = radius {
+            self.update_params(&mut Renormalise { radius });
         }
     }
 }
@@ -74,10 +72,12 @@ mod tests {
         weights.insert("conv.weight".into(), TensorData::new(filters.concat(), [4, 1, 2, 2]));
         weights.insert("conv.bias".into(), TensorData::from([9.0f32, 9.0, 9.0, 9.0]));
         weights.insert("fc.bias".into(), TensorData::from([7.0f32, 7.0]));
-        let network = network.with_tensors(&weights).unwrap();
-        assert_eq!(network.clone().renormalised(None).tensors(), weights);
+        let mut network = network.with_tensors(&weights).unwrap();
+        network.renormalise(None);
+        assert_eq!(network.tensors(), weights);
 
-        let after = network.renormalised(Some(0.1)).tensors();
+        network.renormalise(Some(0.1));
+        let after = network.tensors();
         let got: Vec<f32> = after["conv.weight"].iter().collect();
         let expected = [[0.1, -0.1, 0.1, 0.1], filters[1], [0.12, 0.0, 0.0, 0.16], filters[3]].concat();
         assert!(got.iter().zip(&expected).all(|(a, b)| (a - b).abs() <= 1e-7), "{got:?}");

@@ -26,10 +26,9 @@ impl Sgd {
         Self { momentum, decay, velocity: BTreeMap::new(), factor: BTreeMap::new() }
     }
 
-    /// The network after one step of size `rate` down `gradient`. A weight without a gradient stays.
-    #[must_use]
-    pub fn step(&mut self, network: Network, gradient: &Gradient, rate: f64) -> Network {
-        network.map_params(&mut Step { sgd: self, gradient, rate })
+    /// Takes one step of size `rate` down `gradient`. A weight without a gradient stays.
+    pub fn step(&mut self, network: &mut Network, gradient: &Gradient, rate: f64) {
+        network.update_params(&mut Step { sgd: self, gradient, rate });
     }
 
     /// Gives each weight a factor on the rate, flattened, by the weight's name.

@@ -229,7 +229,8 @@ impl Trainer {
             self.run.path().display()
         );
         let radius = self.recipe.optimizer.filter_radius.or(self.network.filter_radius());
-        self.network = self.sgd.step(self.network.clone(), &gradient, rate).renormalised(radius);
+        self.sgd.step(&mut self.network, &gradient, rate);
+        self.network.renormalise(radius);
         let p = &mut self.progress;
         p.step += 1;
         p.loss_sum += loss * n as f64;

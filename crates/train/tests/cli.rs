@@ -259,7 +259,8 @@ fn filters_are_held_within_a_radius() {
         values.chunks(size).map(rms).fold(0.0, f32::max)
     };
     assert!(greatest("free", "C1.weight") > 0.04);
-    assert!((greatest("held", "C1.weight") - 0.03).abs() < 1e-6);
+    let held = greatest("held", "C1.weight");
+    assert!(held > 0.0 && held <= 0.030_001, "{held}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::planes::{Planes, runs};
 use super::tile::{self, Steps, Tile};
 use super::winograd::{self, Plan};
-use super::{Isa, par};
+use super::{Isa, linear, narrow, par};
 use crate::Function;
 use pulp::{Simd, WithSimd};
 
@@ -55,6 +55,13 @@ impl Shape {
         self.n * self.m * self.depth() * self.oh() * self.ow()
     }
 
+    /// Images, units and inputs of the fully connected layer that the convolution is, if its kernel covers the whole map.
+    fn linear(&self) -> Option<[usize; 3]> {
+        let whole = (self.kh, self.kw) == (self.h, self.w) && self.padding == [0; 4];
+        let alone = self.x_step == self.depth() && self.y_step == self.m;
+        (whole && alone).then(|| [self.n, self.m, self.depth()])
+    }
+
     /// The convolution of the outputs' gradient that gives the inputs', for stride 1 and less padding than kernel.
     fn back(&self) -> Option<Self> {
         let [top, left, bottom, right] = self.padding;
@@ -76,31 +83,45 @@ impl Shape {
 pub struct Packed {
     isa: Isa,
     plan: Option<Plan>,
+    linear: bool,
     values: Vec<f32>,
 }
 
 impl Packed {
     /// `[M, C, kh, kw]`, packed.
     pub fn new(isa: Isa, s: &Shape, weight: &[f32]) -> Self {
+        if s.linear().is_some() {
+            return Self { isa, plan: None, linear: true, values: weight.to_vec() };
+        }
         if let Some(plan) = Plan::of(s) {
-            return Self { isa, plan: Some(plan), values: winograd::pack(isa, s, plan, weight, false) };
+            return Self { isa, plan: Some(plan), linear: false, values: winograd::pack(isa, s, plan, weight, false) };
         }
         let mut values = vec![0.0; tile::panels_len(s.m, s.depth())];
         tile::pack_rows(isa, weight, s.m, s.depth(), s.depth(), &mut values);
-        Self { isa, plan: None, values }
+        Self { isa, plan: None, linear: false, values }
     }
 
     /// Whether these are what [`Packed::new`] would make of the same weights for `s`.
     pub fn fits(&self, isa: Isa, s: &Shape) -> bool {
-        self.isa == isa && self.plan == Plan::of(s)
+        self.isa == isa && self.linear == s.linear().is_some() && (self.linear || self.plan == Plan::of(s))
     }
 }
 
 /// `y = f(x * w + b)`. `function` is carried out if it is the identity or a rectifier; others are the caller's.
 pub fn forward(s: &Shape, x: &[f32], weight: &Packed, bias: Option<&[f32]>, function: Function, y: &mut [f32]) {
     let (isa, panels) = (weight.isa, &weight.values[..]);
+    if let Some(sizes) = s.linear() {
+        linear::forward(isa, sizes, x, panels, bias, y);
+        if function == Function::Relu {
+            super::map::apply_in_place(&mut y[..s.n * s.m], function);
+        }
+        return;
+    }
     if let Some(plan) = weight.plan {
         return winograd::forward(isa, s, plan, x, panels, bias, function == Function::Relu, y);
+    }
+    if narrow::takes(s) {
+        return narrow::forward(isa, s, x, panels, bias, function == Function::Relu, y);
     }
     let planes = Planes::new(s);
     // Without padding and steps, the image is what its planes would be.
@@ -278,7 +299,7 @@ fn put<S: Simd>(
 
 /// `to = from + bias`, rectified or not.
 #[inline(always)]
-fn finish<S: Simd>(simd: S, from: &[f32], to: &mut [f32], bias: f32, relu: bool) {
+pub(super) fn finish<S: Simd>(simd: S, from: &[f32], to: &mut [f32], bias: f32, relu: bool) {
     let (b, floor) = (simd.splat_f32s(bias), simd.splat_f32s(if relu { 0.0 } else { f32::NEG_INFINITY }));
     let (from, from_rest) = S::as_simd_f32s(from);
     let (to, to_rest) = S::as_mut_simd_f32s(to);
@@ -305,6 +326,9 @@ fn copy<S: Simd>(_: S, from: &[f32], to: &mut [f32], len: usize) {
 
 /// The gradient by `x` for that by the outputs: `dx` is overwritten.
 pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32]) {
+    if let Some(sizes) = s.linear() {
+        return linear::backward_x(isa, sizes, weight, dz, dx);
+    }
     let taps = s.kh * s.kw;
     if let Some(back) = s.back() {
         if let Some(plan) = Plan::of(&back) {
@@ -322,7 +346,7 @@ pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32
         }
         let mut values = vec![0.0; tile::panels_len(back.m, back.depth())];
         tile::pack_rows(isa, &turned, back.m, back.depth(), back.depth(), &mut values);
-        return forward(&back, dz, &Packed { isa, plan: None, values }, None, Function::Identity, dx);
+        return forward(&back, dz, &Packed { isa, plan: None, linear: false, values }, None, Function::Identity, dx);
     }
     let depth = s.depth();
     let mut turned = vec![0.0; weight.len()];
@@ -433,6 +457,12 @@ impl WithSimd for Scatter<'_> {
 
 /// The gradient by the weights: `dw`, `[M, C, kh, kw]`, is overwritten.
 pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
+    if let Some(sizes) = s.linear() {
+        return linear::backward_w(isa, sizes, x, dz, dw);
+    }
+    if narrow::takes_weights(s) {
+        return narrow::backward_w(isa, s, x, dz, dw);
+    }
     let width = isa.tile().1 * isa.lanes();
     let taps = s.kh * s.kw;
     // Columns of the product, in blocks of a tile's width: maps of one tap or, if they are few, (map, tap) pairs.

@@ -5,8 +5,8 @@ use super::tile::{self, CHUNK, Steps, Tile};
 use super::{Isa, par};
 use pulp::{Simd, WithSimd};
 
-/// `y = x w^T + b` for `x` `[n, k]`, `weight` `[m, k]`, `bias` `[m]`.
-pub fn forward(isa: Isa, [n, m, k]: [usize; 3], x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+/// `y = x w^T + b` for `x` `[n, k]`, `weight` `[m, k]`, `bias` `[m]` or none.
+pub fn forward(isa: Isa, [n, m, k]: [usize; 3], x: &[f32], weight: &[f32], bias: Option<&[f32]>, y: &mut [f32]) {
     // Rows of weights that are worth a task of their own.
     let rows = (1_usize << 17).div_ceil(k).clamp(24, m.div_ceil(par::threads()).max(24)).next_multiple_of(24);
     let y = par::Shared::new(y);
@@ -18,8 +18,11 @@ pub fn forward(isa: Isa, [n, m, k]: [usize; 3], x: &[f32], weight: &[f32], bias:
             for (i, x) in sums.chunks_exact(rows.len()).enumerate() {
                 // SAFETY: a task has its units to itself.
                 let y = unsafe { y.part(i * m + rows.start..i * m + rows.end) };
-                for ((y, x), b) in y.iter_mut().zip(x).zip(&bias[rows.clone()]) {
-                    *y = x + b;
+                y.copy_from_slice(x);
+                if let Some(bias) = bias {
+                    for (y, b) in y.iter_mut().zip(&bias[rows.clone()]) {
+                        *y += b;
+                    }
                 }
             }
         });

@@ -9,7 +9,7 @@ vectorized! {
         // NaN is no maximum, but makes the sum NaN.
         let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let shift = simd.splat_f32s(max);
-        vector::map(simd, x, out, |x| vector::exp_or_zero(simd, simd.sub_f32s(x, shift)));
+        vector::map(simd, x, out, #[inline(always)] |x| vector::exp_or_zero(simd, simd.sub_f32s(x, shift)));
         (vector::sum(simd, out), max)
     }
 }
@@ -17,7 +17,7 @@ vectorized! {
 vectorized! {
     fn scale<'a, S>(simd: S, x: &'a mut [f32], factor: f32) {
         let factor = simd.splat_f32s(factor);
-        vector::update(simd, x, |x| simd.mul_f32s(x, factor));
+        vector::update(simd, x, #[inline(always)] |x| simd.mul_f32s(x, factor));
     }
 }
 

@@ -37,21 +37,27 @@ impl Normal {
         let (alpha, k) = (simd.splat_f32s(alpha), simd.splat_f32s(k));
         if size == 5 && window.len() == 5 {
             // The papers' window, in registers.
-            let rows: [_; 5] = core::array::from_fn(|i| S::as_simd_f32s(&x[self.row(window.start + i, block)]));
+            let mut rows = [(&[][..], &[][..]); 5];
+            for (row, c) in rows.iter_mut().zip(window) {
+                *row = S::as_simd_f32s(&x[self.row(c, block)]);
+            }
+            let [a, b, c, d, e] = rows;
             let (whole, rest) = S::as_mut_simd_f32s(s);
-            let rows_whole = rows.map(|(whole, _)| &whole[..whole.len()]);
-            for (i, s) in whole.iter_mut().enumerate() {
-                let sum = rows_whole.iter().fold(simd.splat_f32s(0.0), |sum, row| {
-                    let x = row[i];
-                    vector::mul_add(simd, x, x, sum)
-                });
+            let others = a.0.iter().zip(b.0).zip(c.0).zip(d.0).zip(e.0);
+            for (s, ((((a, b), c), d), e)) in whole.iter_mut().zip(others) {
+                let sum = simd.mul_f32s(*a, *a);
+                let sum = vector::mul_add(simd, *b, *b, sum);
+                let sum = vector::mul_add(simd, *c, *c, sum);
+                let sum = vector::mul_add(simd, *d, *d, sum);
+                let sum = vector::mul_add(simd, *e, *e, sum);
                 *s = vector::mul_add(simd, alpha, sum, k);
             }
             if !rest.is_empty() {
-                let sum = rows.iter().fold(simd.splat_f32s(0.0), |sum, (_, rest)| {
-                    let x = simd.partial_load_f32s(rest);
-                    vector::mul_add(simd, x, x, sum)
-                });
+                let mut sum = simd.splat_f32s(0.0);
+                for (_, row) in rows {
+                    let x = simd.partial_load_f32s(row);
+                    sum = vector::mul_add(simd, x, x, sum);
+                }
                 simd.partial_store_f32s(rest, vector::mul_add(simd, alpha, sum, k));
             }
         } else {
@@ -89,23 +95,24 @@ fn three_quarters<S: Simd>(simd: S, s: S::f32s) -> (S::f32s, S::f32s) {
 }
 
 vectorized! {
-    /// `block` of one image, all maps; `out` holds the block's places of all maps, row by row as in the image.
-    fn forward_block<'a, S>(simd: S, x: &'a [f32], normal: Normal, block: Range<usize>, out: Shared<'a>, image: usize) {
-        let width = block.len();
-        par::scratch([width, width], |[s, powers]| {
-            for c in 0..normal.maps {
-                normal.scales(simd, x, c, &block, s, powers);
-                let row = normal.row(c, &block);
-                let x = &x[row.clone()];
-                // SAFETY: blocks of images don't overlap.
-                let y = unsafe { out.part(image + row.start..image + row.end) };
-                if normal.lrn.beta == 0.75 {
-                    vector::map2(simd, x, s, y, |x, s| simd.mul_f32s(x, three_quarters(simd, s).0));
-                } else {
-                    vector::map2(simd, x, powers, y, |x, power| simd.mul_f32s(x, power));
-                }
+    /// `block` of one image, all maps.
+    fn forward_block<'a, S>(
+        simd: S, x: &'a [f32], normal: Normal, block: Range<usize>, out: Shared<'a>, image: usize,
+        rows: [&'a mut [f32]; 2],
+    ) {
+        let [s, powers] = rows;
+        for c in 0..normal.maps {
+            normal.scales(simd, x, c, &block, s, powers);
+            let row = normal.row(c, &block);
+            let x = &x[row.clone()];
+            // SAFETY: blocks of images don't overlap.
+            let y = unsafe { out.part(image + row.start..image + row.end) };
+            if normal.lrn.beta == 0.75 {
+                vector::map2(simd, x, s, y, #[inline(always)] |x, s| simd.mul_f32s(x, three_quarters(simd, s).0));
+            } else {
+                vector::map2(simd, x, powers, y, #[inline(always)] |x, power| simd.mul_f32s(x, power));
             }
-        });
+        }
     }
 }
 
@@ -114,45 +121,45 @@ vectorized! {
     /// are kept for a window, and of the first term for half of one.
     fn backward_block<'a, S>(
         simd: S, x: &'a [f32], dy: &'a [f32], normal: Normal, block: Range<usize>, out: Shared<'a>, image: usize,
+        rows: [&'a mut [f32]; 4],
     ) {
+        let [s, powers, ratios, terms] = rows;
         let (width, Lrn { size, alpha, beta, .. }) = (block.len(), normal.lrn);
         let half = size / 2;
-        par::scratch([width, width, size * width, (half + 1) * width], |[s, powers, ratios, terms]| {
-            for ahead in 0..normal.maps + half {
-                if ahead < normal.maps {
-                    normal.scales(simd, x, ahead, &block, s, powers);
-                    let row = normal.row(ahead, &block);
-                    let (x, dy) = (&x[row.clone()], &dy[row]);
-                    let term = &mut terms[ahead % (half + 1) * width..][..width];
-                    let ratio = &mut ratios[ahead % size * width..][..width];
-                    if beta == 0.75 {
-                        vector::map2(simd, dy, s, term, |dy, s| {
-                            simd.mul_f32s(dy, three_quarters(simd, s).0)
-                        });
-                    } else {
-                        vector::map2(simd, dy, powers, term, |dy, power| simd.mul_f32s(dy, power));
-                    }
-                    vector::map2(simd, term, s, ratio, |term, s| simd.div_f32s(term, s));
-                    vector::update_with(simd, x, ratio, |x, ratio| simd.mul_f32s(x, ratio));
-                }
-                if let Some(c) = ahead.checked_sub(half) {
-                    s.fill(0.0);
-                    for other in normal.window(c) {
-                        let ratio = &ratios[other % size * width..][..width];
-                        vector::update_with(simd, ratio, s, |ratio, sum| simd.add_f32s(ratio, sum));
-                    }
-                    let row = normal.row(c, &block);
-                    let factor = simd.splat_f32s(-2.0 * alpha * beta);
-                    vector::update_with(simd, &x[row.clone()], s, |x, sum| {
-                        simd.mul_f32s(simd.mul_f32s(x, factor), sum)
+        for ahead in 0..normal.maps + half {
+            if ahead < normal.maps {
+                normal.scales(simd, x, ahead, &block, s, powers);
+                let row = normal.row(ahead, &block);
+                let (x, dy) = (&x[row.clone()], &dy[row]);
+                let term = &mut terms[ahead % (half + 1) * width..][..width];
+                let ratio = &mut ratios[ahead % size * width..][..width];
+                if beta == 0.75 {
+                    vector::map2(simd, dy, s, term, #[inline(always)] |dy, s| {
+                        simd.mul_f32s(dy, three_quarters(simd, s).0)
                     });
-                    let term = &terms[c % (half + 1) * width..][..width];
-                    // SAFETY: blocks of images don't overlap.
-                    let dx = unsafe { out.part(image + row.start..image + row.end) };
-                    vector::map2(simd, term, s, dx, |term, across| simd.add_f32s(term, across));
+                } else {
+                    vector::map2(simd, dy, powers, term, #[inline(always)] |dy, power| simd.mul_f32s(dy, power));
                 }
+                vector::map2(simd, term, s, ratio, #[inline(always)] |term, s| simd.div_f32s(term, s));
+                vector::update_with(simd, x, ratio, #[inline(always)] |x, ratio| simd.mul_f32s(x, ratio));
             }
-        });
+            if let Some(c) = ahead.checked_sub(half) {
+                s.fill(0.0);
+                for other in normal.window(c) {
+                    let ratio = &ratios[other % size * width..][..width];
+                    vector::update_with(simd, ratio, s, #[inline(always)] |ratio, sum| simd.add_f32s(ratio, sum));
+                }
+                let row = normal.row(c, &block);
+                let factor = simd.splat_f32s(-2.0 * alpha * beta);
+                vector::update_with(simd, &x[row.clone()], s, #[inline(always)] |x, sum| {
+                    simd.mul_f32s(simd.mul_f32s(x, factor), sum)
+                });
+                let term = &terms[c % (half + 1) * width..][..width];
+                // SAFETY: blocks of images don't overlap.
+                let dx = unsafe { out.part(image + row.start..image + row.end) };
+                vector::map2(simd, term, s, dx, #[inline(always)] |term, across| simd.add_f32s(term, across));
+            }
+        }
     }
 }
 
@@ -171,7 +178,10 @@ pub fn forward(x: &[f32], shape: [usize; 3], lrn: Lrn, y: &mut [f32]) {
     assert!(x.len() == n * maps * places && y.len() == x.len() && lrn.size % 2 == 1);
     let out = Shared::new(y);
     blocks(shape, |image, block| {
-        forward_block(&x[image..image + maps * places], Normal { maps, places, lrn }, block, out, image);
+        let x = &x[image..image + maps * places];
+        par::scratch([block.len(); 2], |rows| {
+            forward_block(x, Normal { maps, places, lrn }, block, out, image, rows);
+        });
     });
 }
 
@@ -182,6 +192,9 @@ pub fn backward(x: &[f32], dy: &[f32], shape: [usize; 3], lrn: Lrn, dx: &mut [f3
     let out = Shared::new(dx);
     blocks(shape, |image, block| {
         let values = image..image + maps * places;
-        backward_block(&x[values.clone()], &dy[values], Normal { maps, places, lrn }, block, out, image);
+        let (x, dy, width) = (&x[values.clone()], &dy[values], block.len());
+        par::scratch([width, width, lrn.size * width, (lrn.size / 2 + 1) * width], |rows| {
+            backward_block(x, dy, Normal { maps, places, lrn }, block, out, image, rows);
+        });
     });
 }

@@ -57,25 +57,25 @@ pub(super) fn runs(len: usize, cost: usize, f: impl Fn(core::ops::Range<usize>) 
 
 vectorized! {
     fn update<'a, S>(simd: S, x: &'a mut [f32], function: Function) {
-        vector::update(simd, x, |x| value(simd, function, x));
+        vector::update(simd, x, #[inline(always)] |x| value(simd, function, x));
     }
 }
 
 vectorized! {
     fn map<'a, S>(simd: S, x: &'a [f32], function: Function, y: &'a mut [f32]) {
-        vector::map(simd, x, y, |x| value(simd, function, x));
+        vector::map(simd, x, y, #[inline(always)] |x| value(simd, function, x));
     }
 }
 
 vectorized! {
     fn slopes<'a, S>(simd: S, y: &'a [f32], dy: &'a [f32], function: Function, dx: &'a mut [f32]) {
-        vector::map2(simd, y, dy, dx, |y, dy| slope(simd, function, y, dy));
+        vector::map2(simd, y, dy, dx, #[inline(always)] |y, dy| slope(simd, function, y, dy));
     }
 }
 
 vectorized! {
     fn update_slopes<'a, S>(simd: S, y: &'a [f32], dy: &'a mut [f32], function: Function) {
-        vector::update_with(simd, y, dy, |y, dy| slope(simd, function, y, dy));
+        vector::update_with(simd, y, dy, #[inline(always)] |y, dy| slope(simd, function, y, dy));
     }
 }
 
@@ -92,7 +92,7 @@ vectorized! {
     /// Adds the rows of `x` up.
     fn columns<'a, S>(simd: S, x: &'a [f32], sums: &'a mut [f32]) {
         for row in x.chunks_exact(sums.len()) {
-            vector::update_with(simd, row, sums, |x, sum| simd.add_f32s(x, sum));
+            vector::update_with(simd, row, sums, #[inline(always)] |x, sum| simd.add_f32s(x, sum));
         }
     }
 }

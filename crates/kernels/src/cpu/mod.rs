@@ -9,6 +9,7 @@ pub mod linear;
 pub mod loss;
 pub mod lrn;
 pub mod map;
+mod narrow;
 pub mod par;
 mod planes;
 pub mod pool;

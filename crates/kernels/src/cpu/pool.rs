@@ -61,7 +61,7 @@ impl Windows {
     }
 
     /// Columns of each remainder that there is room for.
-    fn pitch(self) -> usize {
+    pub(super) fn pitch(self) -> usize {
         self.columns().max(self.input[1].div_ceil(self.stride)).next_multiple_of(16)
     }
 
@@ -171,22 +171,26 @@ impl Windows {
         finish: impl Fn(usize, usize, S::f32s) -> S::f32s,
     ) {
         let ow = self.output[1];
-        self.each_vector(simd, |oy, ox| {
-            let mut value = vector::load(simd, dealt, self.at(oy, 0, 0) + ox);
-            for ky in 0..self.rows(oy) {
-                for kx in usize::from(ky == 0)..self.size {
-                    value = reduce(value, vector::load(simd, dealt, self.at(oy, ky, kx) + ox));
+        self.each_vector(
+            simd,
+            #[inline(always)]
+            |oy, ox| {
+                let mut value = vector::load(simd, dealt, self.at(oy, 0, 0) + ox);
+                for ky in 0..self.rows(oy) {
+                    for kx in usize::from(ky == 0)..self.size {
+                        value = reduce(value, vector::load(simd, dealt, self.at(oy, ky, kx) + ox));
+                    }
                 }
-            }
-            let value = finish(oy, ox, value);
-            let at = oy * ow + ox;
-            // What reaches beyond the row is overwritten by the next one.
-            if at + S::F32_LANES <= out.len() {
-                vector::store(simd, out, at, value);
-            } else {
-                simd.partial_store_f32s(&mut out[at..], value);
-            }
-        });
+                let value = finish(oy, ox, value);
+                let at = oy * ow + ox;
+                // What reaches beyond the row is overwritten by the next one.
+                if at + S::F32_LANES <= out.len() {
+                    vector::store(simd, out, at, value);
+                } else {
+                    simd.partial_store_f32s(&mut out[at..], value);
+                }
+            },
+        );
     }
 
     /// `f(oy, ox)` for each vector of windows.
@@ -220,39 +224,20 @@ impl Windows {
         dealt: &mut [f32],
         weight: impl Fn(usize, usize, S::f32s) -> S::f32s,
     ) {
-        self.each_vector(simd, |oy, ox| {
-            let value = weight(oy, ox, self.load_made(simd, dy, oy, ox));
-            for ky in 0..self.rows(oy) {
-                for kx in 0..self.size {
-                    let at = self.at(oy, ky, kx) + ox;
-                    let sum = simd.add_f32s(vector::load(simd, dealt, at), value);
-                    vector::store(simd, dealt, at, sum);
-                }
-            }
-        });
-    }
-
-    /// Sum of `value` of each window, a dealt map's, times its `dz`.
-    #[inline(always)]
-    pub(super) fn weigh<S: Simd>(self, simd: S, dealt: &[f32], dz: &[f32]) -> f32 {
-        let mut total = simd.splat_f32s(0.0);
-        let ow = self.output[1];
-        par::scratch([self.pitch()], |[sums]| {
-            for oy in 0..self.output[0] {
-                for ox in (0..ow).step_by(S::F32_LANES) {
-                    let mut sum = simd.splat_f32s(0.0);
-                    for ky in 0..self.rows(oy) {
-                        for kx in 0..self.size {
-                            sum = simd.add_f32s(sum, vector::load(simd, dealt, self.at(oy, ky, kx) + ox));
-                        }
+        self.each_vector(
+            simd,
+            #[inline(always)]
+            |oy, ox| {
+                let value = weight(oy, ox, self.load_made(simd, dy, oy, ox));
+                for ky in 0..self.rows(oy) {
+                    for kx in 0..self.size {
+                        let at = self.at(oy, ky, kx) + ox;
+                        let sum = simd.add_f32s(vector::load(simd, dealt, at), value);
+                        vector::store(simd, dealt, at, sum);
                     }
-                    vector::store(simd, sums, ox, sum);
                 }
-                let products = vector::dot(simd, &sums[..ow], &dz[oy * ow..][..ow]);
-                total = simd.add_f32s(total, simd.splat_f32s(products));
-            }
-        });
-        simd.reduce_max_f32s(total)
+            },
+        );
     }
 }
 
@@ -264,56 +249,56 @@ fn maximum<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
 }
 
 vectorized! {
-    fn max_maps<'a, S>(simd: S, x: &'a [f32], windows: Windows, y: &'a mut [f32]) {
-        par::scratch([windows.dealt()], |[dealt]| {
-            for (x, y) in x.chunks_exact(windows.read()).zip(y.chunks_exact_mut(windows.made())) {
-                windows.deal(simd, x, f32::NEG_INFINITY, dealt);
-                windows.reduce(
-                    simd,
-                    dealt,
-                    y,
-                    |a, b| maximum(simd, a, b),
-                    |_, _, max| max,
-                );
-            }
-        });
+    fn max_maps<'a, S>(simd: S, x: &'a [f32], windows: Windows, y: &'a mut [f32], rows: [&'a mut [f32]; 1],
+    ) {
+        let [dealt] = rows;
+        for (x, y) in x.chunks_exact(windows.read()).zip(y.chunks_exact_mut(windows.made())) {
+            windows.deal(simd, x, f32::NEG_INFINITY, dealt);
+            windows.reduce(
+                simd,
+                dealt,
+                y,
+                #[inline(always)] |a, b| maximum(simd, a, b),
+                #[inline(always)] |_, _, max| max,
+            );
+        }
     }
 }
 
 vectorized! {
     fn max_maps_dx<'a, S>(
-        simd: S, x: &'a [f32], y: &'a [f32], dy: &'a [f32], windows: Windows, dx: &'a mut [f32],
+        simd: S, x: &'a [f32], y: &'a [f32], dy: &'a [f32], windows: Windows, dx: &'a mut [f32], rows: [&'a mut [f32]; 2],
     ) {
-        par::scratch([windows.dealt(), windows.dealt()], |[dealt, gradient]| {
-            let maps = x.chunks_exact(windows.read()).zip(dx.chunks_exact_mut(windows.read()));
-            let made = y.chunks_exact(windows.made()).zip(dy.chunks_exact(windows.made()));
-            for ((x, dx), (y, dy)) in maps.zip(made) {
-                windows.deal(simd, x, f32::NEG_INFINITY, dealt);
-                gradient.fill(0.0);
-                windows.each_vector(simd, |oy, ox| {
-                    let y = windows.load_made(simd, y, oy, ox);
-                    let mut dy = windows.load_made(simd, dy, oy, ox);
-                    let zero = simd.splat_f32s(0.0);
-                    for ky in 0..windows.rows(oy) {
-                        for kx in 0..windows.size {
-                            let at = windows.at(oy, ky, kx) + ox;
-                            // The maximum is where x isn't less; who finds it takes the gradient and leaves zero.
-                            let less = simd.less_than_f32s(vector::load(simd, dealt, at), y);
-                            let taken = simd.select_f32s(less, zero, dy);
-                            dy = simd.select_f32s(less, dy, zero);
-                            let sum = simd.add_f32s(vector::load(simd, gradient, at), taken);
-                            vector::store(simd, gradient, at, sum);
-                        }
+        let [dealt, gradient] = rows;
+        let maps = x.chunks_exact(windows.read()).zip(dx.chunks_exact_mut(windows.read()));
+        let made = y.chunks_exact(windows.made()).zip(dy.chunks_exact(windows.made()));
+        for ((x, dx), (y, dy)) in maps.zip(made) {
+            windows.deal(simd, x, f32::NEG_INFINITY, dealt);
+            gradient.fill(0.0);
+            windows.each_vector(simd, #[inline(always)] |oy, ox| {
+                let y = windows.load_made(simd, y, oy, ox);
+                let mut dy = windows.load_made(simd, dy, oy, ox);
+                let zero = simd.splat_f32s(0.0);
+                for ky in 0..windows.rows(oy) {
+                    for kx in 0..windows.size {
+                        let at = windows.at(oy, ky, kx) + ox;
+                        // The maximum is where x isn't less; who finds it takes the gradient and leaves zero.
+                        let less = simd.less_than_f32s(vector::load(simd, dealt, at), y);
+                        let taken = simd.select_f32s(less, zero, dy);
+                        dy = simd.select_f32s(less, dy, zero);
+                        let sum = simd.add_f32s(vector::load(simd, gradient, at), taken);
+                        vector::store(simd, gradient, at, sum);
                     }
-                });
-                windows.collect(simd, gradient, dx);
-            }
-        });
+                }
+            });
+            windows.collect(simd, gradient, dx);
+        }
     }
 }
 
 vectorized! {
-    fn mean_maps<'a, S>(simd: S, x: &'a [f32], windows: Windows, y: &'a mut [f32]) {
+    fn mean_maps<'a, S>(simd: S, x: &'a [f32], windows: Windows, y: &'a mut [f32], rows: [&'a mut [f32]; 2],
+    ) {
         if windows.made() == 1 && windows.size >= windows.input[0].max(windows.input[1]) {
             let share = 1.0 / windows.read() as f32;
             for (x, y) in x.chunks_exact(windows.read()).zip(y) {
@@ -321,22 +306,21 @@ vectorized! {
             }
             return;
         }
-        par::scratch([windows.dealt(), windows.pitch()], |[dealt, shares]| {
-            windows.shares(shares);
-            for (x, y) in x.chunks_exact(windows.read()).zip(y.chunks_exact_mut(windows.made())) {
-                windows.deal(simd, x, 0.0, dealt);
-                let finish = |oy, ox, sum| {
-                    let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
-                    simd.mul_f32s(simd.mul_f32s(sum, vector::load(simd, shares, ox)), rows)
-                };
-                windows.reduce(simd, dealt, y, |a, b| simd.add_f32s(a, b), finish);
-            }
-        });
+        let [dealt, shares] = rows;
+        windows.shares(shares);
+        for (x, y) in x.chunks_exact(windows.read()).zip(y.chunks_exact_mut(windows.made())) {
+            windows.deal(simd, x, 0.0, dealt);
+            windows.reduce(simd, dealt, y, #[inline(always)] |a, b| simd.add_f32s(a, b), #[inline(always)] |oy, ox, sum| {
+                let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
+                simd.mul_f32s(simd.mul_f32s(sum, vector::load(simd, shares, ox)), rows)
+            });
+        }
     }
 }
 
 vectorized! {
-    fn mean_maps_dx<'a, S>(simd: S, dy: &'a [f32], windows: Windows, dx: &'a mut [f32]) {
+    fn mean_maps_dx<'a, S>(simd: S, dy: &'a [f32], windows: Windows, dx: &'a mut [f32], rows: [&'a mut [f32]; 2],
+    ) {
         if windows.made() == 1 && windows.size >= windows.input[0].max(windows.input[1]) {
             let share = 1.0 / windows.read() as f32;
             for (dy, dx) in dy.iter().zip(dx.chunks_exact_mut(windows.read())) {
@@ -344,17 +328,16 @@ vectorized! {
             }
             return;
         }
-        par::scratch([windows.dealt(), windows.pitch()], |[gradient, shares]| {
-            windows.shares(shares);
-            for (dy, dx) in dy.chunks_exact(windows.made()).zip(dx.chunks_exact_mut(windows.read())) {
-                gradient.fill(0.0);
-                windows.spread(simd, dy, gradient, |oy, ox, dy| {
-                    let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
-                    simd.mul_f32s(simd.mul_f32s(dy, vector::load(simd, shares, ox)), rows)
-                });
-                windows.collect(simd, gradient, dx);
-            }
-        });
+        let [gradient, shares] = rows;
+        windows.shares(shares);
+        for (dy, dx) in dy.chunks_exact(windows.made()).zip(dx.chunks_exact_mut(windows.read())) {
+            gradient.fill(0.0);
+            windows.spread(simd, dy, gradient, #[inline(always)] |oy, ox, dy| {
+                let rows = simd.splat_f32s(1.0 / windows.rows(oy) as f32);
+                simd.mul_f32s(simd.mul_f32s(dy, vector::load(simd, shares, ox)), rows)
+            });
+            windows.collect(simd, gradient, dx);
+        }
     }
 }
 
@@ -378,7 +361,8 @@ pub fn max(x: &[f32], windows: Windows, y: &mut [f32]) {
     let out = Shared::new(y);
     tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
-        max_maps(&x[values(&run, read)], windows, unsafe { out.part(values(&run, made)) });
+        let y = unsafe { out.part(values(&run, made)) };
+        par::scratch([windows.dealt()], |rows| max_maps(&x[values(&run, read)], windows, y, rows));
     });
 }
 
@@ -391,7 +375,9 @@ pub fn max_dx(x: &[f32], y: &[f32], dy: &[f32], windows: Windows, dx: &mut [f32]
         let made = values(&run, made);
         // SAFETY: runs of maps don't overlap.
         let dx = unsafe { out.part(values(&run, read)) };
-        max_maps_dx(&x[values(&run, read)], &y[made.clone()], &dy[made], windows, dx);
+        par::scratch([windows.dealt(); 2], |rows| {
+            max_maps_dx(&x[values(&run, read)], &y[made.clone()], &dy[made], windows, dx, rows);
+        });
     });
 }
 
@@ -402,7 +388,8 @@ pub fn mean(x: &[f32], windows: Windows, y: &mut [f32]) {
     let out = Shared::new(y);
     tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
-        mean_maps(&x[values(&run, read)], windows, unsafe { out.part(values(&run, made)) });
+        let y = unsafe { out.part(values(&run, made)) };
+        par::scratch([windows.dealt(), windows.pitch()], |rows| mean_maps(&x[values(&run, read)], windows, y, rows));
     });
 }
 
@@ -413,6 +400,9 @@ pub fn mean_dx(dy: &[f32], windows: Windows, dx: &mut [f32]) {
     let out = Shared::new(dx);
     tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
-        mean_maps_dx(&dy[values(&run, made)], windows, unsafe { out.part(values(&run, read)) });
+        let dx = unsafe { out.part(values(&run, read)) };
+        par::scratch([windows.dealt(), windows.pitch()], |rows| {
+            mean_maps_dx(&dy[values(&run, made)], windows, dx, rows);
+        });
     });
 }

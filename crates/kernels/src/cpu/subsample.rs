@@ -10,48 +10,46 @@ vectorized! {
     /// Maps `first..` of all images.
     fn forward_maps<'a, S>(
         simd: S, x: &'a [f32], first: usize, coefficient: &'a [f32], bias: &'a [f32], windows: Windows,
-        function: Function, y: &'a mut [f32],
+        function: Function, y: &'a mut [f32], rows: [&'a mut [f32]; 1],
     ) {
         let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
-        par::scratch([windows.dealt()], |[dealt]| {
-            for (i, (x, y)) in x.chunks_exact(read).zip(y.chunks_exact_mut(made)).enumerate() {
-                let c = (first + i) % bias.len();
-                let (coefficient, bias) = (simd.splat_f32s(coefficient[c]), simd.splat_f32s(bias[c]));
-                windows.deal(simd, x, 0.0, dealt);
-                let finish = |_, _, sum| {
-                    map::value(simd, function, vector::mul_add(simd, coefficient, sum, bias))
-                };
-                windows.reduce(simd, dealt, y, |a, b| simd.add_f32s(a, b), finish);
-            }
-        });
+        let [dealt] = rows;
+        for (i, (x, y)) in x.chunks_exact(read).zip(y.chunks_exact_mut(made)).enumerate() {
+            let c = (first + i) % bias.len();
+            let (coefficient, bias) = (simd.splat_f32s(coefficient[c]), simd.splat_f32s(bias[c]));
+            windows.deal(simd, x, 0.0, dealt);
+            windows.reduce(simd, dealt, y, #[inline(always)] |a, b| simd.add_f32s(a, b), #[inline(always)] |_, _, sum| {
+                map::value(simd, function, vector::mul_add(simd, coefficient, sum, bias))
+            });
+        }
     }
 }
 
 vectorized! {
     fn dx_maps<'a, S>(
-        simd: S, dz: &'a [f32], first: usize, coefficient: &'a [f32], windows: Windows, dx: &'a mut [f32],
+        simd: S, dz: &'a [f32], first: usize, coefficient: &'a [f32], windows: Windows, dx: &'a mut [f32], rows: [&'a mut [f32]; 1],
     ) {
         let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
-        par::scratch([windows.dealt()], |[gradient]| {
-            for (i, (dz, dx)) in dz.chunks_exact(made).zip(dx.chunks_exact_mut(read)).enumerate() {
-                let coefficient = simd.splat_f32s(coefficient[(first + i) % coefficient.len()]);
-                gradient.fill(0.0);
-                windows.spread(simd, dz, gradient, |_, _, dz| simd.mul_f32s(dz, coefficient));
-                windows.collect(simd, gradient, dx);
-            }
-        });
+        let [gradient] = rows;
+        for (i, (dz, dx)) in dz.chunks_exact(made).zip(dx.chunks_exact_mut(read)).enumerate() {
+            let coefficient = simd.splat_f32s(coefficient[(first + i) % coefficient.len()]);
+            gradient.fill(0.0);
+            windows.spread(simd, dz, gradient, #[inline(always)] |_, _, dz| simd.mul_f32s(dz, coefficient));
+            windows.collect(simd, gradient, dx);
+        }
     }
 }
 
 vectorized! {
-    fn dw_maps<'a, S>(simd: S, x: &'a [f32], dz: &'a [f32], windows: Windows, sums: &'a mut [f32]) {
+    fn dw_maps<'a, S>(simd: S, x: &'a [f32], dz: &'a [f32], windows: Windows, sums: &'a mut [f32], rows: [&'a mut [f32]; 2],
+    ) {
         let [read, made] = [windows.input, windows.output].map(|[h, w]| h * w);
-        par::scratch([windows.dealt()], |[dealt]| {
-            for ((x, dz), sum) in x.chunks_exact(read).zip(dz.chunks_exact(made)).zip(sums) {
-                windows.deal(simd, x, 0.0, dealt);
-                *sum = windows.weigh(simd, dealt, dz);
-            }
-        });
+        let [dealt, windowed] = rows;
+        for ((x, dz), sum) in x.chunks_exact(read).zip(dz.chunks_exact(made)).zip(sums) {
+            windows.deal(simd, x, 0.0, dealt);
+            windows.reduce(simd, dealt, windowed, #[inline(always)] |a, b| simd.add_f32s(a, b), #[inline(always)] |_, _, sum| sum);
+                *sum = vector::dot(simd, windowed, dz);
+        }
     }
 }
 
@@ -64,7 +62,10 @@ pub fn forward(x: &[f32], coefficient: &[f32], bias: &[f32], windows: Windows, f
     pool::tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
         let y = unsafe { out.part(pool::values(&run, made)) };
-        forward_maps(&x[pool::values(&run, read)], run.start, coefficient, bias, windows, function, y);
+        let x = &x[pool::values(&run, read)];
+        par::scratch([windows.dealt()], |rows| {
+            forward_maps(x, run.start, coefficient, bias, windows, function, y, rows);
+        });
     });
 }
 
@@ -77,7 +78,8 @@ pub fn dx(dz: &[f32], coefficient: &[f32], windows: Windows, dx: &mut [f32]) {
     pool::tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
         let dx = unsafe { out.part(pool::values(&run, read)) };
-        dx_maps(&dz[pool::values(&run, made)], run.start, coefficient, windows, dx);
+        let dz = &dz[pool::values(&run, made)];
+        par::scratch([windows.dealt()], |rows| dx_maps(dz, run.start, coefficient, windows, dx, rows));
     });
 }
 
@@ -91,7 +93,8 @@ pub fn dw(x: &[f32], dz: &[f32], windows: Windows, out: &mut [f32]) {
         pool::tasks(maps, windows, |run| {
             // SAFETY: runs of maps don't overlap.
             let sums = unsafe { all.part(run.clone()) };
-            dw_maps(&x[pool::values(&run, read)], &dz[pool::values(&run, made)], windows, sums);
+            let (x, dz) = (&x[pool::values(&run, read)], &dz[pool::values(&run, made)]);
+            par::scratch([windows.dealt(), made], |rows| dw_maps(x, dz, windows, sums, rows));
         });
         map::sum_maps(sums, [maps / out.len(), out.len(), 1], out);
     });

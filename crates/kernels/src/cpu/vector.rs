@@ -9,6 +9,7 @@ macro_rules! vectorized {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<'a, S>($simd:ident: S, $($arg:ident: $type:ty),+ $(,)?)
         $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
+        #[allow(clippy::too_many_arguments)] // plain data for one loop
         $vis fn $name<'a>($($arg: $type),+) $(-> $out)? {
             struct Op<'a>($($type,)+ core::marker::PhantomData<&'a ()>);
             impl<'a> pulp::WithSimd for Op<'a> {
@@ -168,7 +169,7 @@ pub fn exp_or_zero<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 #[inline(always)]
 pub fn tanh<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     let sign = simd.splat_f32s(-0.0);
-    let size = simd.abs_f32s(x);
+    let size = simd.and_f32s(x, simd.splat_f32s(f32::from_bits(!(1 << 31))));
     // tanh 10 is 1 in f32. By comparison, not by minimum: NaN must stay.
     let most = simd.splat_f32s(10.0);
     let size = simd.select_f32s(simd.greater_than_f32s(size, most), most, size);

@@ -131,7 +131,7 @@ pub fn fully_connected(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, func
     let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
     let ([n, k], [m, _]) = (x.shape().dims(), weight.shape().dims());
     let y = made(Shape::from([n, m]), |y| {
-        linear::forward(Isa::current(), [n, m, k], values(&x), values(&weight), values(&bias), y);
+        linear::forward(Isa::current(), [n, m, k], values(&x), values(&weight), Some(values(&bias)), y);
     });
     Flex::apply(y, function)
 }

@@ -172,7 +172,8 @@ fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
                 let loss = Loss::CrossEntropy { smoothing: 0.0 };
                 let (_, gradient) = gradient(&network, &batches[i], loss, device)?;
                 let radius = network.filter_radius();
-                network = sgd.step(network.clone(), &gradient, 1e-4).renormalised(radius);
+                sgd.step(&mut network, &gradient, 1e-4);
+                network.renormalise(radius);
             }
         }
         sync()?;
