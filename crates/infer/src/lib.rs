@@ -1,9 +1,10 @@
-//! Classify, evaluate and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
+//! Classify, evaluate, look inside and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
 
 mod evaluate;
 pub mod exit;
 mod fetch;
 mod http;
+pub mod picture;
 mod placement;
 mod table;
 

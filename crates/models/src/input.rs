@@ -116,6 +116,16 @@ impl InputSpec {
         [self.channels, self.height, self.width]
     }
 
+    /// What stands for nothing, a number for each channel: paper where ink is drawn on paper, elsewhere the training
+    /// set's mean colour.
+    pub fn blank(&self) -> Vec<f32> {
+        let blank = match self.normalise {
+            Normalise::Range { background, .. } => background,
+            Normalise::MeanStd { .. } => 0.0,
+        };
+        alloc::vec![blank; self.channels]
+    }
+
     /// Whether the description can be carried out.
     ///
     /// # Errors

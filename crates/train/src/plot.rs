@@ -1,15 +1,13 @@
 //! `curves.png`: training loss and validation error, epoch by epoch; of one run, or of several.
 
 use crate::checkpoint::Epoch;
-use anyhow::{Result, anyhow};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use plotters::coord::Shift;
+use anyhow::Result;
+use infer::picture::{Area, Picture};
 use plotters::coord::combinators::{BindKeyPoints, LogCoord, WithKeyPoints};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-const SIZE: (u32, u32) = (960, 400);
+const SIZE: (usize, usize) = (960, 400);
 /// Okabe and Ito's colours but the yellow, too light for a line: told apart by the colour-blind, too.
 pub const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
@@ -21,7 +19,7 @@ pub const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 0, 0),
 ];
 /// Height of a line that names a run.
-const LEGEND: i32 = 22;
+const LEGEND: usize = 22;
 
 /// A curve: colour, and (epoch, value) by epoch.
 type Curve = (RGBColor, Vec<(f64, f64)>);
@@ -56,35 +54,27 @@ fn points(history: &[Epoch], value: fn(&Epoch) -> Option<f64>) -> Vec<(f64, f64)
 }
 
 fn picture(title: &str, names: &[(RGBColor, &str)], loss: &[Curve], error: &[Curve]) -> Result<Vec<u8>> {
-    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-        .map_err(|_| anyhow!("the font can't be read"))?;
-    let size = (SIZE.0, SIZE.1 + LEGEND as u32 * names.len() as u32);
-    let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area();
-        root.fill(&WHITE)?;
+    let picture = Picture::draw(SIZE.0, SIZE.1 + LEGEND * names.len(), |root| {
         for (i, (colour, name)) in names.iter().enumerate() {
-            let y = 16 + LEGEND * i as i32;
+            let y = (16 + LEGEND * i) as i32;
             root.draw(&PathElement::new([(24, y), (54, y)], colour.stroke_width(3)))?;
             root.draw(&Text::new(*name, (62, y - 9), ("sans-serif", 16)))?;
         }
-        let root = root.margin(10 + LEGEND * names.len() as i32, 8, 0, 12);
+        let root = root.margin((10 + LEGEND * names.len()) as i32, 8, 0, 12);
         let root = if title.is_empty() { root } else { root.titled(title, ("sans-serif", 20))? };
         if error.iter().all(|(_, points)| points.is_empty()) {
             panel(&root, "training loss", loss)?;
         } else {
-            let (left, right) = root.split_horizontally(SIZE.0 / 2 - 4);
+            let (left, right) = root.split_horizontally(SIZE.0 as u32 / 2 - 4);
             panel(&left, "training loss", loss)?;
             panel(&right, "validation error, %", error)?;
         }
-        root.present()?;
-    }
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(&pixels, size.0, size.1, ExtendedColorType::Rgb8)?;
-    Ok(png)
+        Ok(())
+    })?;
+    picture.png()
 }
 
-fn panel<'a>(area: &DrawingArea<BitMapBackend<'a>, Shift>, title: &str, curves: &[Curve]) -> Result<()> {
+fn panel(area: &Area<'_>, title: &str, curves: &[Curve]) -> Result<()> {
     let last = curves.iter().filter_map(|(_, points)| points.last()).map(|p| p.0).fold(1.0, f64::max);
     // Losses fall by orders of magnitude: a logarithmic scale keeps the end readable.
     let positive = || curves.iter().flat_map(|(_, points)| points).map(|p| p.1).filter(|y| *y > 0.0);
@@ -158,12 +148,13 @@ mod tests {
             seconds: 1.0,
         };
         for history in [vec![], vec![epoch(1, 0.0, None)], vec![epoch(1, 2.0, Some(0.5)), epoch(2, 0.1, Some(0.0))]] {
-            let png = curves("lenet5", &history).unwrap();
-            let image = image::load_from_memory(&png).unwrap();
-            assert_eq!((image.width(), image.height()), SIZE);
+            let size = |png: &[u8]| {
+                let image = image::load_from_memory(png).unwrap();
+                (image.width() as usize, image.height() as usize)
+            };
+            assert_eq!(size(&curves("lenet5", &history).unwrap()), SIZE);
             let two = [("a".into(), history.clone()), ("b".into(), history)];
-            let image = image::load_from_memory(&compared(&two).unwrap()).unwrap();
-            assert_eq!((image.width(), image.height()), (SIZE.0, SIZE.1 + 44));
+            assert_eq!(size(&compared(&two).unwrap()), (SIZE.0, SIZE.1 + 2 * LEGEND));
         }
     }
 }

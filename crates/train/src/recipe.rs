@@ -125,6 +125,9 @@ pub enum Order {
 pub struct Training {
     /// Passes over the training set.
     pub epochs: u64,
+    /// Epochs, from 1, after which the weights are kept as `epoch-N.safetensors`: what `infer visualize evolution` shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<u64>,
     /// What is made small.
     pub loss: Loss,
     /// Parts that a batch is worked on one after the other, for less memory: their gradients add up to the batch's.
@@ -250,6 +253,7 @@ impl Recipe {
         let variant = zoo::find(&self.model.name).context("model.name")?;
         ensure!(self.data.batch_size > 0, "data.batch_size is 0");
         ensure!(self.training.epochs > 0, "training.epochs is 0");
+        ensure!(!self.training.keep.contains(&0), "training.keep: epochs count from 1");
         ensure!((0.0..1.0).contains(&self.optimizer.momentum), "optimizer.momentum must be at least 0 and below 1");
         ensure!(self.optimizer.weight_decay >= 0.0, "optimizer.weight_decay is negative");
         ensure!(self.training.accumulate > 0, "training.accumulate is 0");

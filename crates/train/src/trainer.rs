@@ -252,6 +252,9 @@ impl Trainer {
         if best {
             self.run.write("best.safetensors", &weights)?;
         }
+        if self.recipe.training.keep.contains(&p.epoch) {
+            self.run.write(&format!("epoch-{}.safetensors", p.epoch), &weights)?;
+        }
         self.run.write("metrics.csv", metrics(&self.progress.history).as_bytes())?;
         let title = format!("{} by {}", self.card.model.name, self.recipe.name);
         self.run.write("curves.png", &plot::curves(&title, &self.progress.history)?)?;

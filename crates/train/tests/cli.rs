@@ -11,12 +11,16 @@ use support::{Bench, bars, run};
 #[test]
 fn a_run_writes_all_its_files() {
     let bench = Bench::new();
-    let (code, out, err) = run(&mut bench.smoke("run", &[]));
+    let (code, out, err) = run(&mut bench.smoke("run", &["--set", "training.keep=[1,3]"]));
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("epoch  3/3") && out.contains("test error "), "{out}");
     for file in ["run.toml", "metrics.csv", "curves.png", "best.safetensors", "last.safetensors", "confusion.csv"] {
         assert!(!bench.read(&format!("run/{file}")).is_empty(), "{file}");
     }
+    // The epochs asked for are kept, and no others.
+    assert_eq!(bench.read("run/epoch-3.safetensors"), bench.read("run/last.safetensors"));
+    assert_ne!(bench.read("run/epoch-1.safetensors"), bench.read("run/last.safetensors"));
+    assert!(!bench.dir.path().join("run/epoch-2.safetensors").exists());
     let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
     let keys =
         "model dataset device seed epochs test_error test_top1 train_seconds images_per_second parameters weights";
