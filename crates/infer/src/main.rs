@@ -30,6 +30,8 @@ enum Command {
     Logits(commands::logits::Arguments),
     /// Show a network layer by layer.
     Summary(commands::summary::Arguments),
+    /// Time a network layer by layer.
+    Profile(commands::profile::Arguments),
     /// List the networks.
     List(commands::list::Arguments),
 }
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
             Command::Fetch(arguments) => commands::fetch::run(&arguments),
             Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
+            Command::Profile(arguments) => commands::profile::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),
         }
     })

@@ -7,6 +7,7 @@ pub mod export;
 pub mod fetch;
 pub mod list;
 pub mod logits;
+pub mod profile;
 pub mod summary;
 
 use anyhow::{Context, Result, bail};
