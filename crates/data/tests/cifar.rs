@@ -1,5 +1,7 @@
 //! CIFAR's binary layout and image folders, good and bad, made here.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use data::{Dataset, Images, Loader, LoaderOptions, OnBadImage, Split, open, open_split, write_cifar10};
 use flate2::{Compression, write::GzEncoder};
 use image::RgbImage;

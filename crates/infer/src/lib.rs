@@ -4,11 +4,13 @@ mod evaluate;
 pub mod exit;
 mod fetch;
 mod http;
+mod peak;
 pub mod picture;
 mod placement;
 mod table;
 
 pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};
 pub use fetch::{Download, fetch, fetch_showing, known};
+pub use peak::Peak;
 pub use placement::{Placement, PlacementArguments};
 pub use table::{Table, thousands};

@@ -30,6 +30,8 @@ enum Command {
     Logits(commands::logits::Arguments),
     /// Show a network layer by layer.
     Summary(commands::summary::Arguments),
+    /// Time a network layer by layer.
+    Profile(commands::profile::Arguments),
     /// Look inside: filters, maps, projections, occlusion, invariance.
     Visualize(commands::visualize::Arguments),
     /// Serve a page to draw on, and an API.
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
             Command::Fetch(arguments) => commands::fetch::run(&arguments),
             Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
+            Command::Profile(arguments) => commands::profile::run(&arguments),
             Command::Visualize(arguments) => commands::visualize::run(&arguments),
             Command::Serve(arguments) => commands::serve::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),

@@ -127,7 +127,8 @@ fn alexnet_trains_with_its_towers_on_two_devices_and_goes_on() {
     assert!(out.contains(crossing), "{out}");
     let (code, out, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "2", "--json"]));
     assert_eq!(code, Some(0), "{err}");
-    let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let events = out.lines().map(|line| serde_json::from_str(line).unwrap());
+    let events: Vec<Value> = events.filter(|e: &Value| e["event"] != "warning").collect(); // so few steps may learn nothing
     assert_eq!((&events[0]["device"], &events[0]["crossings"][0]["layer"]), (&"flex,ndarray".into(), &"conv3".into()));
     assert_eq!((&events[1]["event"], &events[1]["epoch"]), (&"epoch".into(), &2.into()), "the second only");
     let card = String::from_utf8_lossy(&bench.read("run/best.safetensors")[..2000]).into_owned();

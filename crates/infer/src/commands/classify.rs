@@ -93,18 +93,18 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// The numbers that the network is shown, `[crops, channels, height, width]` with 1 or 10 crops, and what was done to get
 /// them.
 pub(super) fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
-    prepared(&data::read_image(path)?, spec, crops).with_context(|| path.display().to_string())
+    prepared(data::read_image(path)?, spec, crops).with_context(|| path.display().to_string())
 }
 
 /// As [`prepare`], of an image that is read already.
 pub(super) fn prepared(
-    image: &image::DynamicImage,
+    image: image::DynamicImage,
     spec: &models::InputSpec,
     crops: usize,
 ) -> Result<(Vec<f32>, String)> {
     let mut values = vec![0.0; crops * spec.shape().iter().product::<usize>()];
     let note = if crops == 1 && spec.framing == Framing::Centre && spec.channels == 1 {
-        let digit = data::digit(image)?;
+        let digit = data::digit(&image)?;
         let image = data::ImageRef { channels: 1, height: 28, width: 28, pixels: &digit.pixels };
         data::prepare_into(spec, image, &mut values)?;
         digit.note

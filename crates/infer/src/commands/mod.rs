@@ -7,6 +7,7 @@ pub mod export;
 pub mod fetch;
 pub mod list;
 pub mod logits;
+pub mod profile;
 pub mod serve;
 pub mod summary;
 pub mod visualize;

@@ -165,7 +165,7 @@ fn image(engine: &Engine, about: &About, request: &Request) -> Result<(Vec<f32>,
     let unreadable = |e: &dyn std::fmt::Display| Response::error(422, &format!("{e}"));
     let (mut values, note) = engine.decode(|| {
         let image = decode_image(Path::new("the image"), bytes).map_err(|e| unreadable(&e))?;
-        prepared(&image, &about.card.input, 1).map_err(|e| unreadable(&format!("{e:#}")))
+        prepared(image, &about.card.input, 1).map_err(|e| unreadable(&format!("{e:#}")))
     })?;
     if let Some(cover) = request.query("cover") {
         hide(about, &mut values, cover)?;
