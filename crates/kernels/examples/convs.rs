@@ -17,6 +17,8 @@ fn main() {
         ("zfnet conv2", 8, 96, 55, 256, 5, 2, 0),
         ("alexnet conv3 b1", 1, 256, 13, 384, 3, 1, 1),
         ("lenet c1", 64, 1, 32, 6, 5, 1, 0),
+        ("lenet c3", 64, 6, 14, 16, 5, 1, 0),
+        ("lenet c5", 64, 16, 5, 120, 5, 1, 0),
     ];
     let isa = Isa::current();
     println!("{isa}, {} threads", par::threads());

@@ -1,13 +1,13 @@
 //! The gradient of a batch.
 
 use crate::recipe::Loss;
-use anyhow::{Result, anyhow};
+use anyhow::{Result, ensure};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use data::Batch;
 use models::{Network, ParamMapper, ParamVisitor};
+use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::thread;
 
 /// The derivative of a loss by each weight, flattened, under the weight's name.
 pub type Gradient = BTreeMap<String, Tensor<1>>;
@@ -21,27 +21,20 @@ const PARTS: usize = 2;
 /// Mean loss of `batch`, whose images go in on `device`, and its gradient, each part of which is where its weight is.
 ///
 /// # Errors
-/// If the images don't fit the network, or a part's thread panics.
+/// If the images don't fit the network, or there are none.
 pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -> Result<(f64, Gradient)> {
     let n = batch.labels.len();
+    ensure!(n > 0, "an empty batch");
     // Threads would draw dropout's numbers in an order that nobody chose.
     let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
     let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
-    let parts = thread::scope(|scope| {
-        let part = |cut| {
-            let whole = cuts.len() == 1;
-            let part = || part_gradient(network, batch, cut, loss, device);
-            // A part has its thread; a whole batch may have all that the kernels want.
-            if whole { part() } else { kernels::alone(part) }
-        };
-        let (first, others) = cuts.split_first().ok_or_else(|| anyhow!("an empty batch"))?;
-        let threads: Vec<_> = others.iter().map(|cut| scope.spawn(move || part(cut.clone()))).collect();
-        let mut parts = vec![part(first.clone())?];
-        for thread in threads {
-            parts.push(thread.join().map_err(|_| anyhow!("a training thread panicked"))??);
-        }
-        anyhow::Ok(parts)
-    })?;
+    // The kernels' own threads, which keep their memory from batch to batch.
+    let parts = cuts.par_iter().map(|cut| {
+        let part = || part_gradient(network, batch, cut.clone(), loss, device);
+        // A part has its thread; a whole batch may have all that the kernels want.
+        if cuts.len() == 1 { part() } else { kernels::alone(part) }
+    });
+    let parts = parts.collect::<Result<Vec<_>>>()?;
     let (losses, grads): (Vec<f64>, Vec<Gradient>) = parts.into_iter().unzip();
     let sum = grads
         .into_iter()

@@ -3,7 +3,7 @@
 use super::planes::{Planes, runs};
 use super::tile::{self, Steps, Tile};
 use super::winograd::{self, Plan};
-use super::{Isa, linear, narrow, par};
+use super::{Isa, linear, narrow, par, winograd_weights};
 use crate::Function;
 use pulp::{Simd, WithSimd};
 
@@ -237,6 +237,7 @@ impl WithSimd for Forward<'_> {
                         vectors: count.div_ceil(lanes),
                         depth,
                         a,
+                        a_step: None,
                         b: &b[i * depth * width..],
                         steps: Steps::Even(width),
                         out,
@@ -330,7 +331,9 @@ pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32
         return linear::backward_x(isa, sizes, weight, dz, dx);
     }
     let taps = s.kh * s.kw;
-    if let Some(back) = s.back() {
+    // Few maps, small ones: most of what would be summed is padding.
+    let scatter = |back: &Shape| s.c <= 16 && 2 * back.macs() > 3 * s.macs();
+    if let Some(back) = s.back().filter(|back| !scatter(back)) {
         if let Some(plan) = Plan::of(&back) {
             let weight = winograd::pack(isa, &back, plan, weight, true);
             return winograd::forward(isa, &back, plan, dz, &weight, None, false, dx);
@@ -420,6 +423,7 @@ impl WithSimd for Scatter<'_> {
                         vectors: width.min(size - block * width).div_ceil(S::F32_LANES),
                         depth: s.m,
                         a: &panels[tile::panel_start(first, s.m)..],
+                        a_step: None,
                         b: &b[block * s.m * width..],
                         steps: Steps::Even(width),
                         out: &mut out[block * width..],
@@ -436,6 +440,12 @@ impl WithSimd for Scatter<'_> {
                     let (c, i, j) = (k / taps - self.channels.start, k % taps / s.kw, k % s.kw);
                     for (y, row) in row[..size].chunks_exact(ow).enumerate() {
                         let to = &mut padded[(c * hp + y * s.stride[0] + i) * wp + j..];
+                        if s.stride[1] == 1 {
+                            for (to, value) in to.iter_mut().zip(row) {
+                                *to += value;
+                            }
+                            continue;
+                        }
                         for (to, value) in to.iter_mut().step_by(s.stride[1]).zip(row) {
                             *to += value;
                         }
@@ -462,6 +472,9 @@ pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
     }
     if narrow::takes_weights(s) {
         return narrow::backward_w(isa, s, x, dz, dw);
+    }
+    if let Some(plan) = Plan::of_weights(s) {
+        return winograd_weights::backward(isa, s, plan, x, dz, dw);
     }
     let width = isa.tile().1 * isa.lanes();
     let taps = s.kh * s.kw;
@@ -579,6 +592,7 @@ impl WithSimd for Weights<'_> {
                                 vectors: isa.tile().1,
                                 depth: size,
                                 a: &a[tile::panel_start(m, size)..],
+                                a_step: None,
                                 b: &b[base..],
                                 steps: Steps::Table(&table),
                                 out: &mut sums[m * width..],

@@ -18,5 +18,6 @@ pub mod subsample;
 mod tile;
 pub(crate) mod vector;
 mod winograd;
+mod winograd_weights;
 
 pub use isa::Isa;

@@ -82,6 +82,7 @@ impl WithSimd for Forward<'_> {
                         vectors: count.div_ceil(lanes),
                         depth: s.depth(),
                         a: &self.panels[tile::panel_start(m, s.depth())..],
+                        a_step: None,
                         b: &padded[q..],
                         steps: Steps::Table(self.steps),
                         out,

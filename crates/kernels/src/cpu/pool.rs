@@ -354,6 +354,22 @@ pub(super) fn values(maps: &Range<usize>, size: usize) -> Range<usize> {
     maps.start * size..maps.end * size
 }
 
+/// Whether each value belongs to one window, as in LeNet-5's pools of 2: then the way back is a copy.
+pub(super) fn tile_by_two(windows: Windows) -> bool {
+    windows.size == 2 && windows.stride == 2 && windows.output.map(|len| 2 * len) == windows.input
+}
+
+/// Each value of a map times `scale`, on the four places of its window.
+pub(super) fn double(map: &[f32], width: usize, scale: f32, to: &mut [f32]) {
+    for (row, to) in map.chunks_exact(width).zip(to.chunks_exact_mut(4 * width)) {
+        let (upper, lower) = to.split_at_mut(2 * width);
+        for (value, pair) in row.iter().zip(upper.as_chunks_mut::<2>().0) {
+            *pair = [value * scale; 2];
+        }
+        lower.copy_from_slice(upper);
+    }
+}
+
 /// The maximum over windows of each map.
 pub fn max(x: &[f32], windows: Windows, y: &mut [f32]) {
     let (read, made, maps) = (windows.read(), windows.made(), y.len() / windows.made());
@@ -401,6 +417,12 @@ pub fn mean_dx(dy: &[f32], windows: Windows, dx: &mut [f32]) {
     tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
         let dx = unsafe { out.part(values(&run, read)) };
+        if tile_by_two(windows) {
+            for (dy, dx) in dy[values(&run, made)].chunks_exact(made).zip(dx.chunks_exact_mut(read)) {
+                double(dy, windows.output[1], 0.25, dx);
+            }
+            return;
+        }
         par::scratch([windows.dealt(), windows.pitch()], |rows| {
             mean_maps_dx(&dy[values(&run, made)], windows, dx, rows);
         });

@@ -79,6 +79,12 @@ pub fn dx(dz: &[f32], coefficient: &[f32], windows: Windows, dx: &mut [f32]) {
         // SAFETY: runs of maps don't overlap.
         let dx = unsafe { out.part(pool::values(&run, read)) };
         let dz = &dz[pool::values(&run, made)];
+        if pool::tile_by_two(windows) {
+            for ((i, dz), dx) in run.clone().zip(dz.chunks_exact(made)).zip(dx.chunks_exact_mut(read)) {
+                pool::double(dz, windows.output[1], coefficient[i % coefficient.len()], dx);
+            }
+            return;
+        }
         par::scratch([windows.dealt()], |rows| dx_maps(dz, run.start, coefficient, windows, dx, rows));
     });
 }

@@ -59,8 +59,9 @@ pub struct Tile<'a> {
     pub rows: usize,
     pub vectors: usize,
     pub depth: usize,
-    /// A panel of A.
+    /// A panel of A or, with `a_step`, numbers of which row `r` of step `k` is at `k * a_step + r`.
     pub a: &'a [f32],
+    pub a_step: Option<usize>,
     pub b: &'a [f32],
     pub steps: Steps<'a>,
     pub out: &'a mut [f32],
@@ -75,7 +76,8 @@ impl Tile<'_> {
         macro_rules! pick {
             ($($rows:literal $vectors:literal),+) => {
                 match (self.rows, self.vectors) {
-                    $(($rows, $vectors) => self.sized::<S, $rows, $vectors>(simd),)+
+                    $(($rows, $vectors) if self.a_step.is_none() => self.sized::<S, $rows, $vectors, true>(simd),)+
+                    $(($rows, $vectors) => self.sized::<S, $rows, $vectors, false>(simd),)+
                     (rows, vectors) => unreachable!("no tile of {rows} x {vectors} vectors"),
                 }
             };
@@ -84,12 +86,15 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn sized<S: Simd, const ROWS: usize, const VECTORS: usize>(self, simd: S) {
+    fn sized<S: Simd, const ROWS: usize, const VECTORS: usize, const PANEL: bool>(self, simd: S) {
         let lanes = S::F32_LANES;
         let width = VECTORS * lanes;
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-        let Self { depth, a, b, steps, out, stride, add, .. } = self;
-        assert!(a.len() >= ROWS * depth.next_multiple_of(CHUNK) && out.len() >= (ROWS - 1) * stride + width);
+        let Self { depth, a, a_step, b, steps, out, stride, add, .. } = self;
+        // From row to row and from step to step of A.
+        let (a_row, a_step) = if PANEL { (CHUNK, 1) } else { (1, a_step.unwrap_or(0)) };
+        let a_len = if PANEL { ROWS * depth.next_multiple_of(CHUNK) } else { (depth - 1) * a_step + ROWS };
+        assert!(a.len() >= a_len && out.len() >= (ROWS - 1) * stride + width);
         let last = match steps {
             Steps::Even(step) => (depth - 1) * step,
             Steps::Table(table) => {
@@ -102,12 +107,12 @@ impl Tile<'_> {
         let mut k = 0;
         let mut even = b.as_ptr();
         while k < depth {
-            let chunk = a[k * ROWS..][..ROWS * CHUNK].as_ptr();
+            let chunk = if PANEL { a[k * ROWS..][..ROWS * CHUNK].as_ptr() } else { a[k * a_step..].as_ptr() };
             let end = CHUNK.min(depth - k);
             let mut lane = 0;
             while lane < end {
                 // SAFETY: `b` holds `width` values from each step on: asserted above, or the table's maker saw to it. A
-                // chunk of the panel has `ROWS * CHUNK` numbers.
+                // chunk of the panel has `ROWS * CHUNK` numbers; without panels, the last step's rows are asserted to be there.
                 unsafe {
                     let row = match steps {
                         Steps::Even(step) => {
@@ -125,7 +130,7 @@ impl Tile<'_> {
                     }
                     let mut r = 0;
                     while r < ROWS {
-                        let value = simd.splat_f32s(*chunk.add(r * CHUNK + lane));
+                        let value = simd.splat_f32s(*chunk.add(r * a_row + lane * a_step));
                         let mut v = 0;
                         while v < VECTORS {
                             sums[r][v] = simd.mul_add_e_f32s(value, vectors[v], sums[r][v]);

@@ -12,9 +12,9 @@ use pulp::{Simd, WithSimd};
 /// Which tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
-    t: usize,
-    out: usize,
-    taps: usize,
+    pub(super) t: usize,
+    pub(super) out: usize,
+    pub(super) taps: usize,
 }
 
 impl Plan {
@@ -27,13 +27,20 @@ impl Plan {
 
     /// The tiles that promise to take least time for the convolution, if less than the sums themselves.
     pub fn of(s: &Shape) -> Option<Self> {
-        // Numbers of weights that come from memory in the time of one multiply-accumulate, turned round: what each
-        // weight costs, in outputs. And what the transforms add to the products.
-        const WEIGHT: usize = 30;
-        let direct = s.kh * s.kw * (s.n * s.oh() * s.ow() + WEIGHT);
+        Self::cheapest(s, 30)
+    }
+
+    /// As [`Plan::of`], for the gradient by the weights.
+    pub fn of_weights(s: &Shape) -> Option<Self> {
+        Self::cheapest(s, 60)
+    }
+
+    /// `weight` says how many multiply-accumulates take the time in which a weight comes from memory, or goes there.
+    fn cheapest(s: &Shape, weight: usize) -> Option<Self> {
+        let direct = s.kh * s.kw * (s.n * s.oh() * s.ow() + weight);
         let cost = |p: &Self| {
             let transforms = (p.t * p.t) * p.tiles(s) * 16 * (s.c + s.m) / (s.c * s.m);
-            p.t * p.t * (p.tiles(s) + WEIGHT) + transforms
+            p.t * p.t * (p.tiles(s) + weight) + transforms
         };
         let fits = |p: &&Self| s.stride == [1; 2] && s.kh == p.taps && s.kw == p.taps && s.c.min(s.m) >= 16;
         Self::ALL
@@ -46,18 +53,18 @@ impl Plan {
     }
 
     /// Tiles down and across an image.
-    fn grid(&self, s: &Shape) -> [usize; 2] {
+    pub(super) fn grid(&self, s: &Shape) -> [usize; 2] {
         [s.oh().div_ceil(self.out), s.ow().div_ceil(self.out)]
     }
 
     /// Tiles of all images.
-    fn tiles(&self, s: &Shape) -> usize {
+    pub(super) fn tiles(&self, s: &Shape) -> usize {
         let [down, across] = self.grid(s);
         s.n * down * across
     }
 
     /// Height and width of the padded maps that the tiles cover.
-    fn covered(&self, s: &Shape) -> [usize; 2] {
+    pub(super) fn covered(&self, s: &Shape) -> [usize; 2] {
         self.grid(s).map(|tiles| tiles * self.out + self.taps - 1)
     }
 }
@@ -93,6 +100,8 @@ macro_rules! sized {
         }
     };
 }
+
+pub(super) use sized;
 
 /// Weights `[M, C, taps, taps]`, or `[C, M, taps, taps]` each turned by half a turn (`turned`), transformed: for each
 /// product, columns of outputs in blocks of a tile's width.
@@ -182,7 +191,7 @@ impl Kernels<'_> {
 
 /// A kernel's values at the points, scaled so that the other transforms need no fractions.
 #[inline(always)]
-fn kernel_1d<S: Simd, const T: usize, const TAPS: usize>(simd: S, g: [S::f32s; TAPS]) -> [S::f32s; T] {
+pub(super) fn kernel_1d<S: Simd, const T: usize, const TAPS: usize>(simd: S, g: [S::f32s; TAPS]) -> [S::f32s; T] {
     let mut out = [simd.splat_f32s(0.0); T];
     // The scale, and its point: the even powers' sum and the odd powers'.
     let pairs: [(f32, f32); 3] = if T == 6 {
@@ -213,7 +222,7 @@ fn kernel_1d<S: Simd, const T: usize, const TAPS: usize>(simd: S, g: [S::f32s; T
 
 /// `T` inputs transformed.
 #[inline(always)]
-fn input_1d<S: Simd, const T: usize>(simd: S, d: [S::f32s; T]) -> [S::f32s; T] {
+pub(super) fn input_1d<S: Simd, const T: usize>(simd: S, d: [S::f32s; T]) -> [S::f32s; T] {
     let mut out = [simd.splat_f32s(0.0); T];
     let k = |v: f32| simd.splat_f32s(v);
     if T == 6 {
@@ -252,7 +261,7 @@ fn fms<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
 
 /// `T` products made `OUT` outputs.
 #[inline(always)]
-fn output_1d<S: Simd, const T: usize, const OUT: usize>(simd: S, m: [S::f32s; T]) -> [S::f32s; OUT] {
+pub(super) fn output_1d<S: Simd, const T: usize, const OUT: usize>(simd: S, m: [S::f32s; T]) -> [S::f32s; OUT] {
     let mut out = [simd.splat_f32s(0.0); OUT];
     let points: [f32; 3] = [1.0, 2.0, 0.5];
     let mut sums = [simd.splat_f32s(0.0); 3];
@@ -438,6 +447,7 @@ impl Forward<'_> {
                         vectors,
                         depth: deep,
                         a: &inputs[product * panels + tile::panel_start(first, deep)..],
+                        a_step: None,
                         b,
                         steps: Steps::Even(width),
                         out: &mut sums[(product * tall_tiles + first) * wide + i * width..],
@@ -512,7 +522,7 @@ impl Forward<'_> {
 
 /// One image's maps with zeros around them, channels side by side in chunks: `[C / CHUNK, H, W, CHUNK]`.
 #[inline(always)]
-fn spread(s: &Shape, x: &[f32], [hp, wp]: [usize; 2], maps: &mut [f32]) {
+pub(super) fn spread(s: &Shape, x: &[f32], [hp, wp]: [usize; 2], maps: &mut [f32]) {
     let [top, left, ..] = s.padding;
     for (chunk, maps) in maps.chunks_exact_mut(hp * wp * CHUNK).enumerate() {
         maps.fill(0.0);
