@@ -227,8 +227,7 @@ fn list() -> Result<()> {
 fn say(answer: &impl Serialize) -> Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", serde_json::to_string(answer)?)?;
-    out.flush()?;
-    Ok(())
+    Ok(out.flush()?)
 }
 
 /// `None` of nothing.
