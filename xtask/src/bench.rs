@@ -1,35 +1,27 @@
 //! `cargo xtask bench-backends`: every network on every backend, each in a process of its own.
 
-mod machine;
-mod process;
+pub mod machine;
+pub mod plan;
+pub mod process;
 mod row;
+pub mod samples;
 
-use anyhow::{Context, Result, bail, ensure};
-use process::{Answer, Bench};
+use anyhow::{Context, Result};
+use plan::{Choice, Combination, Listed};
+use process::Bench;
 use row::{Measured, Row};
-use serde::Deserialize;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// Arguments of `cargo xtask bench-backends`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Networks, or `all` [default: each family's first]
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
-    models: Vec<String>,
+    #[command(flatten)]
+    choice: Choice,
     /// Devices; those that aren't linked by default are built in
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "flex,ndarray")]
     devices: Vec<String>,
-    /// What to time
-    #[arg(long, value_name = "MODE,..", value_delimiter = ',', default_value = "infer,train")]
-    modes: Vec<Mode>,
-    /// Images in a batch [default: 1 and the network's own (64, 8 or 16); for training the latter]
-    #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
-    batch: Vec<u32>,
-    /// Also write the rows to this file, a JSON array
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     /// One round, a quarter of a second for each measurement
     #[arg(long)]
     quick: bool,
@@ -38,37 +30,13 @@ pub struct Arguments {
     limit: u64,
 }
 
-/// What is timed.
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Mode {
-    Infer,
-    Train,
-}
-
-impl Mode {
-    fn name(self) -> &'static str {
-        if self == Self::Train { "train" } else { "infer" }
-    }
-}
-
-/// One of `bench --list`.
-#[derive(Deserialize)]
-struct Listed {
-    model: String,
-    principal: bool,
-    batch: u32,
-}
-
 /// Runs it.
 ///
 /// # Errors
 /// If the benchmark can't be built, a network isn't there or the file can't be written. A combination that can't run
 /// says so in its row.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(path) = &arguments.json {
-        let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        ensure!(dir.is_dir(), "--json {}: there is no directory {}", path.display(), dir.display());
-    }
+    arguments.choice.check()?;
     let bench = Bench::build(&arguments.devices)?;
     let mut rows = plan(arguments, &bench.list()?)?;
     let (rounds, seconds) = if arguments.quick { (1, 0.25) } else { (3, 2.0) };
@@ -92,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
     }
     print!("{}", row::table(&rows));
-    if let Some(path) = &arguments.json {
+    if let Some(path) = &arguments.choice.json {
         let machine = machine::Machine::look();
         let measured: Vec<_> = rows.iter().map(|row| Measured { numbers: row.numbers(), machine: &machine }).collect();
         write(path, &serde_json::to_vec_pretty(&measured)?).with_context(|| path.display().to_string())?;
@@ -101,38 +69,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Every combination asked for.
+/// Every combination asked for, on every device.
 fn plan(arguments: &Arguments, listed: &[Listed]) -> Result<Vec<Row>> {
-    let find = |name: &String| match listed.iter().find(|l| l.model == *name) {
-        Some(found) => Ok(found),
-        None => {
-            let known: Vec<_> = listed.iter().map(|l| l.model.as_str()).collect();
-            bail!("--models: no network is called '{name}'; there are {}, or all", known.join(", "))
-        }
-    };
-    let models: Vec<&Listed> = match arguments.models.as_slice() {
-        [] => listed.iter().filter(|l| l.principal).collect(),
-        [all] if all == "all" => listed.iter().collect(),
-        names => names.iter().map(find).collect::<Result<_>>()?,
-    };
-    let mut rows = Vec::new();
-    for model in models {
-        for &mode in &arguments.modes {
-            let batches = match (arguments.batch.as_slice(), mode) {
-                ([], Mode::Infer) => vec![1, model.batch],
-                ([], Mode::Train) => vec![model.batch],
-                (given, _) => given.to_vec(),
-            };
-            for batch in batches {
-                rows.extend(arguments.devices.iter().map(|device| Row::new(&model.model, mode, batch, device)));
-            }
-        }
-    }
-    Ok(rows)
+    let combinations = arguments.choice.combinations(listed, |l| l.principal)?;
+    let on = |c: &Combination| arguments.devices.iter().map(|d| Row::new(c.clone(), d)).collect::<Vec<_>>();
+    Ok(combinations.iter().flat_map(on).collect())
 }
 
 /// Writes `path` whole or not at all.
-fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let part = path.with_extension("part");
     let mut file = std::fs::File::create(&part)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&part, path)).inspect_err(|_| {
@@ -153,7 +98,7 @@ mod tests {
 
     fn titles(line: &str) -> Vec<String> {
         let listed = [("lenet5", true, 64), ("lenet5-rbf", false, 64), ("alexnet", true, 8)]
-            .map(|(model, principal, batch)| Listed { model: model.into(), principal, batch });
+            .map(|(model, principal, batch)| Listed::new(model, principal, batch));
         let cli = Cli::parse_from(std::iter::once("bench").chain(line.split_whitespace()));
         plan(&cli.arguments, &listed).map_or_else(|e| vec![e.to_string()], |rows| rows.iter().map(Row::title).collect())
     }

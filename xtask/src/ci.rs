@@ -21,6 +21,13 @@ pub fn run() -> Result<()> {
     } else {
         println!("   PyTorch and ONNX Runtime: not compared, PEERS_PYTHON names no Python that has them");
     }
+    if std::env::var_os("CHROMIUM").is_some() {
+        let infer = Path::new(&target_dir()).join("debug/infer");
+        let script = ["crates/infer/tests/page/test.cjs", &infer.display().to_string()];
+        step("the page in a browser", Command::new("node").args(script))?;
+    } else {
+        println!("   the page: not opened, CHROMIUM names no browser");
+    }
     cargo("tests", &["test", "--workspace"], &[])?;
     println!("== all of it in {} s", started.elapsed().as_secs());
     Ok(())

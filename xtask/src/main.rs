@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod peers;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -22,6 +23,8 @@ enum Command {
     Ci,
     /// Time networks on backends, side by side
     BenchBackends(bench::Arguments),
+    /// Time networks in ours, PyTorch and ONNX Runtime, side by side
+    BenchPeers(peers::Arguments),
     /// What must hold of the repository's files; part of the tests
     Tidy,
 }
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ci => ci::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
+        Command::BenchPeers(arguments) => peers::run(&arguments),
         Command::Tidy => tidy::run(),
     };
     // Without the stack that RUST_BACKTRACE would add: these errors are for people.

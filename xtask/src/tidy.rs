@@ -95,7 +95,7 @@ fn embed(readme: &str, program: &str) -> Option<String> {
 
 /// Every file that belongs to the repository, as far as one can tell without git.
 fn files(root: &Path) -> Vec<PathBuf> {
-    let skipped = ["target", ".git", "runs", "shared"];
+    let skipped = ["target", ".git", "runs", "shared", "node_modules"];
     let mut files = Vec::new();
     let mut dirs = vec![root.to_path_buf()];
     while let Some(dir) = dirs.pop() {

@@ -12,6 +12,14 @@ pub enum DataError {
         /// What the system said.
         cause: io::Error,
     },
+    /// A file that cannot be written.
+    #[error("{path}: cannot be written: {cause}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
     /// A file named `.gz` that is something else, often an error page saved by a downloader.
     #[error("{path}: is not gzip data (starts with {start}). Download it again.")]
     NotGzip {
@@ -36,6 +44,14 @@ pub enum DataError {
         /// `images` or `labels`.
         what: &'static str,
         /// The field, its value and the values expected.
+        problem: String,
+    },
+    /// A file in CIFAR's binary layout with a length or an entry that cannot be right.
+    #[error("{path}: is not a whole file of CIFAR: {problem}. Download it again.")]
+    Cifar {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
         problem: String,
     },
     /// A file shorter than its header says.
@@ -64,7 +80,7 @@ pub enum DataError {
         /// Position of the label in the file.
         index: usize,
         /// The label.
-        label: u8,
+        label: u16,
         /// Number of classes.
         classes: usize,
     },
@@ -90,7 +106,10 @@ pub enum DataError {
         problem: String,
     },
     /// A dataset's file that is not there.
-    #[error("{dir}: holds none of {names}. Point `--data-dir` at a directory with the dataset's IDX files.")]
+    #[error(
+        "{dir}: holds none of {names}. Point `--data-dir` at a directory with IDX files, a CIFAR \
+         archive, or images in folders."
+    )]
     Missing {
         /// The directory.
         dir: PathBuf,
@@ -111,6 +130,14 @@ pub enum DataError {
         /// The directory.
         dir: PathBuf,
         /// The two values.
+        problem: String,
+    },
+    /// An image folder with nothing to learn in it.
+    #[error("{dir}: {problem}")]
+    Folder {
+        /// The directory.
+        dir: PathBuf,
+        /// What is wrong, and what to do.
         problem: String,
     },
     /// A split that would leave nothing to train on.

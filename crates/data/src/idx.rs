@@ -20,7 +20,7 @@ pub fn read_images(path: &Path) -> Result<Images, DataError> {
 ///
 /// # Errors
 /// As [`read_images`], and a label of `classes` or more.
-pub fn read_labels(path: &Path, classes: usize) -> Result<Vec<u8>, DataError> {
+pub fn read_labels(path: &Path, classes: usize) -> Result<Vec<u16>, DataError> {
     labels(path, classes, None)
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn images(path: &Path, digest: Option<&str>) -> Result<Images, DataEr
     Ok(Images { channels: 1, height: height as usize, width: width as usize, pixels, labels: Vec::new() })
 }
 
-pub(crate) fn labels(path: &Path, classes: usize, digest: Option<&str>) -> Result<Vec<u8>, DataError> {
+pub(crate) fn labels(path: &Path, classes: usize, digest: Option<&str>) -> Result<Vec<u16>, DataError> {
     let bad = |problem| DataError::Header { path: path.into(), what: "labels", problem };
     let mut source = Source::open(path, digest)?;
     let header = source.exactly(8, 8)?;
@@ -55,8 +55,8 @@ pub(crate) fn labels(path: &Path, classes: usize, digest: Option<&str>) -> Resul
     let labels = source.exactly(count.into(), 8 + u64::from(count))?;
     source.finish()?;
     match labels.iter().position(|&l| usize::from(l) >= classes) {
-        Some(index) => Err(DataError::Label { path: path.into(), index, label: labels[index], classes }),
-        None => Ok(labels),
+        Some(index) => Err(DataError::Label { path: path.into(), index, label: labels[index].into(), classes }),
+        None => Ok(labels.into_iter().map(u16::from).collect()),
     }
 }
 

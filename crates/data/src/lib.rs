@@ -1,8 +1,9 @@
 //! Datasets, decoding, augmentation and order for the networks of `models`.
 //!
-//! Data walks one way: [`open`] reads a directory of IDX files and checks their digests, [`Images`] holds the bytes, a
-//! [`Loader`] puts them in order, [`prepare_into`] turns each into what the network's [`InputSpec`](models::InputSpec)
-//! asks for, and a [`Distortion`] may bend it. Out come [`Batch`]es of plain `f32`: this crate knows no tensors.
+//! Data walks one way: [`open`] finds IDX files, CIFAR's archives or image folders, [`Samples`] lends or decodes an image,
+//! a [`Loader`] puts them in order, [`prepare_into`] turns each into what the network's
+//! [`InputSpec`](models::InputSpec) asks for, whitening included, and [`Augment`] shows it anew in each epoch. Out come
+//! [`Batch`]es of plain `f32`: this crate knows no tensors.
 //! A photo or drawing of a digit goes through [`digit`] instead, the way MNIST itself was made.
 //!
 //! Every random choice is a function of (seed, epoch, index), see [`random`]: the number of threads changes nothing,
@@ -21,26 +22,42 @@
 //! # Ok::<(), DataError>(())
 //! ```
 
+mod augment;
+mod cifar;
 mod dataset;
 mod decode;
 mod distort;
 mod error;
+mod folder;
 mod idx;
+mod idx_dir;
+mod images;
 mod loader;
 mod paper;
 mod photo;
 mod prepare;
 pub mod random;
+mod resize;
+mod samples;
 mod source;
 mod sums;
+mod synthetic;
+mod whiten;
 mod write;
 
-pub use dataset::{Dataset, Images, Split, locate, open, open_split};
+pub use augment::{Augment, Crop};
+pub use cifar::write_cifar10;
+pub use dataset::{Dataset, Split, locate, open, open_split};
 pub use decode::{decode_image, read_image};
 pub use distort::Distortion;
 pub use error::DataError;
+pub use folder::planes;
 pub use idx::{read_images, read_labels};
-pub use loader::{Batch, Epoch, Loader, LoaderOptions};
+pub use images::Images;
+pub use loader::{BadImage, Batch, Epoch, Loader, LoaderOptions, OnBadImage};
 pub use photo::{Digit, digit};
 pub use prepare::{ImageRef, prepare_into, ten_crops_into};
+pub use samples::{Picture, Samples, Source};
+pub use synthetic::Synthetic;
+pub use whiten::fit_whitening;
 pub use write::whole;

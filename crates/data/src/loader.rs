@@ -1,6 +1,6 @@
 //! Batches in order, made by threads that change nothing about them.
 
-use crate::{DataError, Distortion, Images, prepare_into, random::permutation};
+use crate::{Augment, DataError, Samples, prepare::frame_into, prepare_into, random::permutation, whiten::whiten};
 use models::InputSpec;
 use std::{
     any::Any,
@@ -26,14 +26,43 @@ pub struct LoaderOptions {
     pub shuffle: bool,
     /// With `shuffle`: one random order, the same in every epoch (LeCun 1998).
     pub fixed_order: bool,
-    /// Distorts every image anew in every epoch.
-    pub distortion: Option<Distortion>,
+    /// Shows every image otherwise in every epoch.
+    pub augment: Augment,
+    /// What becomes of an image that can't be decoded.
+    pub on_bad_image: OnBadImage,
+}
+
+/// What becomes of an image that can't be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBadImage {
+    /// It is an error.
+    #[default]
+    Fail,
+    /// Its batch goes without it, and names it.
+    Skip,
+}
+
+/// An image that was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadImage {
+    /// Its position in the dataset.
+    pub index: u32,
+    /// What is wrong with it, and where it is.
+    pub problem: String,
 }
 
 impl Default for LoaderOptions {
-    /// Batches of 64 on the caller's thread, in the order of the dataset, undistorted.
+    /// Batches of 64 on the caller's thread, in the order of the dataset, as the images are.
     fn default() -> Self {
-        Self { batch_size: 64, seed: 0, threads: 0, shuffle: false, fixed_order: false, distortion: None }
+        Self {
+            batch_size: 64,
+            seed: 0,
+            threads: 0,
+            shuffle: false,
+            fixed_order: false,
+            augment: Augment::default(),
+            on_bad_image: OnBadImage::Fail,
+        }
     }
 }
 
@@ -45,18 +74,39 @@ pub struct Batch {
     /// `[n, channels, height, width]`
     pub shape: [usize; 4],
     /// `[n]`, the class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
     /// `[n]`, the position of each image in the dataset.
     pub indices: Vec<u32>,
+    /// Images that should have been in it.
+    pub bad: Vec<BadImage>,
 }
 
-/// Makes the batches of any epoch from images in memory.
+impl Batch {
+    /// The images `range` of it.
+    ///
+    /// # Panics
+    /// `range` ends beyond its images.
+    #[must_use]
+    pub fn part(&self, range: std::ops::Range<usize>) -> Self {
+        let [_, channels, height, width] = self.shape;
+        let size = channels * height * width;
+        Self {
+            images: self.images[range.start * size..range.end * size].to_vec(),
+            shape: [range.len(), channels, height, width],
+            labels: self.labels[range.clone()].to_vec(),
+            indices: self.indices[range].to_vec(),
+            bad: Vec::new(),
+        }
+    }
+}
+
+/// Makes the batches of any epoch. Two batches for each thread wait at most, whatever the number of images.
 #[derive(Clone, Debug)]
 pub struct Loader(Arc<Work>);
 
 #[derive(Debug)]
 struct Work {
-    images: Arc<Images>,
+    images: Samples,
     spec: InputSpec,
     options: LoaderOptions,
 }
@@ -65,9 +115,10 @@ impl Loader {
     /// Checks that every batch can be made.
     ///
     /// # Errors
-    /// A batch size of 0, over 1024 threads, no label or too many for an image, a distortion or a description of the
-    /// input that cannot be carried out, images that do not fit.
-    pub fn new(images: Arc<Images>, spec: InputSpec, options: LoaderOptions) -> Result<Self, DataError> {
+    /// A batch size of 0, over 1024 threads, an augmentation or a description of the input that cannot be carried out, a
+    /// first image that does not fit.
+    pub fn new(images: impl Into<Samples>, spec: InputSpec, options: LoaderOptions) -> Result<Self, DataError> {
+        let images = images.into();
         let invalid = |problem: String| Err(DataError::Invalid(problem));
         if options.batch_size == 0 {
             return invalid("the batch size is 0, expected at least 1".into());
@@ -75,12 +126,14 @@ impl Loader {
         if options.threads > 1024 {
             return invalid(format!("{} loader threads, expected at most 1024", options.threads));
         }
-        if images.labels.len() != images.len() || u32::try_from(images.len()).is_err() {
-            return invalid(format!("{} images have {} labels", images.len(), images.labels.len()));
+        if u32::try_from(images.len()).is_err() {
+            return invalid(format!("{} images, expected at most {}", images.len(), u32::MAX));
         }
-        options.distortion.as_ref().map_or(Ok(()), Distortion::check)?;
-        if !images.is_empty() {
-            prepare_into(&spec, images.view(0), &mut vec![0.0; spec.shape().iter().product()])?;
+        options.augment.check(&spec)?;
+        if !images.is_empty()
+            && let Ok(first) = images.image(0)
+        {
+            prepare_into(&spec, first.view(), &mut vec![0.0; spec.shape().iter().product()])?;
         }
         Ok(Self(Arc::new(Work { images, spec, options })))
     }
@@ -133,17 +186,30 @@ impl Work {
     fn batch(&self, order: &[u32], epoch: u64, batch: usize) -> Result<Batch, DataError> {
         let Self { images, spec, options } = self;
         let first = batch * options.batch_size;
-        let indices = order[first..order.len().min(first.saturating_add(options.batch_size))].to_vec();
+        let wanted = &order[first..order.len().min(first.saturating_add(options.batch_size))];
         let [channels, height, width] = spec.shape();
-        let mut numbers = vec![0.0; indices.len() * channels * height * width];
-        for (&index, out) in indices.iter().zip(numbers.chunks_exact_mut(channels * height * width)) {
-            prepare_into(spec, images.view(index as usize), out)?;
-            if let Some(distortion) = &options.distortion {
-                distortion.apply(options.seed, epoch, index, spec, out);
+        let size = channels * height * width;
+        let mut numbers = vec![0.0; wanted.len() * size];
+        let (mut indices, mut bad) = (Vec::with_capacity(wanted.len()), Vec::new());
+        for &index in wanted {
+            let out = &mut numbers[indices.len() * size..][..size];
+            let view = options.augment.view(options.seed, epoch, index, spec);
+            let framed = images.image(index as usize).and_then(|image| frame_into(spec, image.view(), &view, out));
+            match framed {
+                Ok(()) => indices.push(index),
+                Err(error) if options.on_bad_image == OnBadImage::Skip => {
+                    bad.push(BadImage { index, problem: error.to_string() });
+                }
+                Err(error) => return Err(error),
             }
         }
-        let labels = indices.iter().map(|&index| images.labels[index as usize]).collect();
-        Ok(Batch { images: numbers, shape: [indices.len(), channels, height, width], labels, indices })
+        numbers.truncate(indices.len() * size);
+        whiten(spec, &mut numbers)?;
+        for (&index, numbers) in indices.iter().zip(numbers.chunks_exact_mut(size)) {
+            options.augment.apply(options.seed, epoch, index, spec, numbers);
+        }
+        let labels = indices.iter().map(|&index| images.label(index as usize)).collect();
+        Ok(Batch { images: numbers, shape: [indices.len(), channels, height, width], labels, indices, bad })
     }
 }
 
@@ -213,14 +279,15 @@ impl Drop for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Distortion, Images};
 
     fn images(n: usize) -> Images {
         let pixels = (0..n * 9).map(|i| (i * 37 % 256) as u8).collect();
-        Images { channels: 1, height: 3, width: 3, pixels, labels: (0..n).map(|i| (i % 10) as u8).collect() }
+        Images { channels: 1, height: 3, width: 3, pixels, labels: (0..n).map(|i| (i % 10) as u16).collect() }
     }
 
     fn loader(options: LoaderOptions) -> Loader {
-        Loader::new(Arc::new(images(103)), InputSpec::lenet(), options).unwrap()
+        Loader::new(images(103), InputSpec::lenet(), options).unwrap()
     }
 
     fn all(loader: &Loader, epoch: u64, first: usize) -> Vec<Batch> {
@@ -228,8 +295,8 @@ mod tests {
     }
 
     fn shuffled(threads: usize) -> LoaderOptions {
-        let distortion = Some(Distortion::default());
-        LoaderOptions { batch_size: 8, seed: 5, threads, shuffle: true, distortion, ..Default::default() }
+        let augment = Augment { distortion: Some(Distortion::default()), flip: true, ..Augment::default() };
+        LoaderOptions { batch_size: 8, seed: 5, threads, shuffle: true, augment, ..Default::default() }
     }
 
     #[test]
@@ -252,7 +319,7 @@ mod tests {
         for options in [shuffled(2), LoaderOptions::default()] {
             let batches = all(&loader(options), 0, 0);
             let mut indices: Vec<u32> = batches.iter().flat_map(|b| b.indices.clone()).collect();
-            let labels: Vec<u8> = batches.iter().flat_map(|b| b.labels.clone()).collect();
+            let labels: Vec<u16> = batches.iter().flat_map(|b| b.labels.clone()).collect();
             assert!(indices.iter().zip(labels).all(|(i, label)| i % 10 == u32::from(label)));
             indices.sort_unstable();
             assert!(indices.into_iter().eq(0..103));
@@ -277,7 +344,7 @@ mod tests {
             let options = LoaderOptions { batch_size: 1, threads, ..Default::default() };
             let mut images = images(10);
             images.labels.truncate(5);
-            let broken = Loader(Arc::new(Work { images: Arc::new(images), spec: InputSpec::lenet(), options }));
+            let broken = Loader(Arc::new(Work { images: images.into(), spec: InputSpec::lenet(), options }));
             let batches: Vec<_> = broken.epoch(0, 0).collect();
             assert_eq!(batches.len(), 6);
             let error = batches[5].as_ref().unwrap_err().to_string();
@@ -296,7 +363,7 @@ mod tests {
 
     #[test]
     fn options_are_checked() {
-        let refused = |options| Loader::new(Arc::new(images(3)), InputSpec::lenet(), options).unwrap_err().to_string();
+        let refused = |options| Loader::new(images(3), InputSpec::lenet(), options).unwrap_err().to_string();
         assert!(refused(LoaderOptions { batch_size: 0, ..Default::default() }).starts_with("the batch size is 0"));
         assert!(refused(LoaderOptions { threads: 1025, ..Default::default() }).starts_with("1025 loader threads"));
     }

@@ -1,15 +1,12 @@
 //! From an image's bytes to the numbers a network is fed.
 
-use crate::DataError;
-use image::{
-    GrayImage,
-    imageops::{self, FilterType},
+use crate::{
+    DataError,
+    resize::{resized, scaled},
+    whiten::whiten,
 };
 use models::{Framing, InputSpec};
 use std::borrow::Cow;
-
-/// Longest side that a scaled image may have in pixels: a guard against slivers, whose memory grows without bound.
-const LONGEST: usize = 16384;
 
 /// An image that lives elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +21,16 @@ pub struct ImageRef<'a> {
     pub pixels: &'a [u8],
 }
 
+/// How a training image is looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct View {
+    /// With [`Framing::ResizeCrop`]: top and left of what is cut out, in the middle square of the scaled image. The
+    /// middle where there is none.
+    pub(crate) place: Option<[usize; 2]>,
+    /// Added to each pixel's red, green and blue, in levels of 0..=255.
+    pub(crate) light: [f32; 3],
+}
+
 /// Carries out `spec`: frames and normalises `image` into `out`, `[channels, height, width]` of the specification.
 ///
 /// A grey image is repeated for each colour; a coloured one becomes grey by its luma (ITU-R BT.601, as in PIL).
@@ -34,6 +41,12 @@ pub struct ImageRef<'a> {
 /// The specification cannot be carried out; `image.pixels` or `out` has the wrong length; the image does not fit
 /// ([`Framing::Centre`]) or is too narrow to be scaled ([`Framing::ResizeCrop`]).
 pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
+    frame_into(spec, image, &View::default(), out)?;
+    whiten(spec, out)
+}
+
+/// As [`prepare_into`], seen as `view` says, and without whitening.
+pub(crate) fn frame_into(spec: &InputSpec, image: ImageRef<'_>, view: &View, out: &mut [f32]) -> Result<(), DataError> {
     check(spec, image)?;
     let ImageRef { channels, height, width, pixels } = image;
     let area = height * width;
@@ -45,7 +58,9 @@ pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> R
         if (channels, spec.channels) == (3, 1) { Cow::Owned(luma(pixels, area)) } else { Cow::Borrowed(pixels) };
     for (channel, out) in out.chunks_exact_mut(canvas).enumerate() {
         let plane = &pixels[if channels == spec.channels { channel * area } else { 0 }..][..area];
-        let numbers: [f32; 256] = std::array::from_fn(|p| spec.normalise.apply(channel, p as f32));
+        let light = view.light[channel];
+        let numbers: [f32; 256] = std::array::from_fn(|p| spec.normalise.apply(channel, p as f32 + light));
+        let number = |p: &u8| numbers[usize::from(*p)];
         match spec.framing {
             Framing::Centre => {
                 if height > spec.height || width > spec.width {
@@ -55,20 +70,18 @@ pub fn prepare_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> R
                 let (top, left) = ((spec.height - height) / 2, (spec.width - width) / 2);
                 let rows = out.chunks_exact_mut(spec.width).skip(top);
                 for (row, out) in plane.chunks_exact(width).zip(rows) {
-                    for (p, out) in row.iter().zip(&mut out[left..]) {
-                        *out = numbers[usize::from(*p)];
-                    }
+                    out[left..].iter_mut().zip(row).for_each(|(out, p)| *out = number(p));
                 }
             }
             Framing::ResizeCrop { shorter } => {
-                let scaled = resize(plane, height, width, shorter)?;
-                let [top, left] = middle(spec, &scaled);
-                let rows = scaled.chunks_exact(scaled.width() as usize).skip(top);
-                for (row, out) in rows.zip(out.chunks_exact_mut(spec.width)) {
-                    for (p, out) in row[left..].iter().zip(out) {
-                        *out = numbers[usize::from(*p)];
-                    }
-                }
+                let size = scaled(height, width, shorter)?;
+                let [top, left] = match view.place {
+                    None => middle(spec, size),
+                    Some([down, right]) => [(size[0] - shorter) / 2 + down, (size[1] - shorter) / 2 + right],
+                };
+                let (rows, columns) = (top..top + spec.height, left..left + spec.width);
+                let cut = resized(plane, [height, width], size, rows, columns);
+                out.iter_mut().zip(&cut).for_each(|(out, p)| *out = number(p));
             }
         }
     }
@@ -91,16 +104,17 @@ pub fn ten_crops_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) ->
         return Err(DataError::Invalid(format!("{} numbers for ten inputs of {:?}", out.len(), spec.shape())));
     }
     let ImageRef { channels, height, width, pixels } = image;
-    let planes = pixels.chunks_exact(height * width).map(|plane| resize(plane, height, width, shorter));
-    let planes = planes.collect::<Result<Vec<_>, _>>()?;
-    let [below, right] = margins(spec, &planes[0]);
-    let places = [[0, 0], [0, right], [below, 0], [below, right], middle(spec, &planes[0])];
+    let size = scaled(height, width, shorter)?;
+    let planes = pixels.chunks_exact(height * width);
+    let planes: Vec<_> = planes.map(|plane| resized(plane, [height, width], size, 0..size[0], 0..size[1])).collect();
+    let [below, right] = margins(spec, size);
+    let places = [[0, 0], [0, right], [below, 0], [below, right], middle(spec, size)];
     let cut_already = InputSpec { framing: Framing::Centre, ..spec.clone() };
     for (i, out) in out.chunks_exact_mut(one).enumerate() {
         let [top, left] = places[i % 5];
         let mut pixels = Vec::with_capacity(channels * spec.height * spec.width);
         for plane in &planes {
-            for row in plane.chunks_exact(plane.width() as usize).skip(top).take(spec.height) {
+            for row in plane.chunks_exact(size[1]).skip(top).take(spec.height) {
                 let row = &row[left..left + spec.width];
                 if i < 5 { pixels.extend(row) } else { pixels.extend(row.iter().rev()) }
             }
@@ -124,30 +138,18 @@ fn check(spec: &InputSpec, image: ImageRef<'_>) -> Result<(), DataError> {
 }
 
 /// Rows and columns that are too many.
-fn margins(spec: &InputSpec, scaled: &GrayImage) -> [usize; 2] {
-    [scaled.height() as usize - spec.height, scaled.width() as usize - spec.width]
+fn margins(spec: &InputSpec, [tall, wide]: [usize; 2]) -> [usize; 2] {
+    [tall - spec.height, wide - spec.width]
 }
 
 /// Top and left of the middle as torchvision takes it: half the margin, and a half rounded to the even number.
-fn middle(spec: &InputSpec, scaled: &GrayImage) -> [usize; 2] {
-    margins(spec, scaled).map(|margin| margin / 2 + usize::from(margin % 4 == 3))
+fn middle(spec: &InputSpec, size: [usize; 2]) -> [usize; 2] {
+    margins(spec, size).map(|margin| margin / 2 + usize::from(margin % 4 == 3))
 }
 
 fn luma(pixels: &[u8], area: usize) -> Vec<u8> {
     let at = |i: usize, channel: usize| u32::from(pixels[channel * area + i]);
     (0..area).map(|i| ((299 * at(i, 0) + 587 * at(i, 1) + 114 * at(i, 2) + 500) / 1000) as u8).collect()
-}
-
-fn resize(plane: &[u8], height: usize, width: usize, shorter: usize) -> Result<GrayImage, DataError> {
-    let scale = |side: usize| side * shorter / height.min(width);
-    let (tall, wide) = (scale(height), scale(width));
-    if tall.max(wide) > LONGEST {
-        return Err(DataError::Invalid(format!(
-            "an image of {height} x {width} pixels is too narrow: scaled to {shorter} it is {tall} x {wide}. Crop it."
-        )));
-    }
-    let image = GrayImage::from_raw(width as u32, height as u32, plane.to_vec()).unwrap_or_default();
-    Ok(imageops::resize(&image, wide as u32, tall as u32, FilterType::Triangle))
 }
 
 #[cfg(test)]
@@ -157,7 +159,7 @@ mod tests {
 
     fn spec(channels: usize, side: usize, framing: Framing) -> InputSpec {
         let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
-        InputSpec { channels, height: side, width: side, framing, normalise }
+        InputSpec { channels, height: side, width: side, framing, normalise, whitening: None }
     }
 
     #[test]

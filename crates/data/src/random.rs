@@ -15,6 +15,14 @@ pub enum Purpose {
     Distortion = 2,
     /// Units dropped in a training step; the index is the step.
     Dropout = 3,
+    /// Where a training image is cut out.
+    Crop = 4,
+    /// The colour of a training image's light.
+    Lighting = 5,
+    /// A made-up image.
+    Synthetic = 6,
+    /// Whether a training image is mirrored.
+    Flip = 7,
 }
 
 /// The random numbers for one thing: a generator of its own for each (seed, purpose, epoch, index).
@@ -31,6 +39,13 @@ pub fn stream(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> impl Rng +
 /// A number in `lo..=hi`, evenly distributed over 2^24 steps.
 pub fn uniform(rng: &mut impl Rng, lo: f32, hi: f32) -> f32 {
     lo + (hi - lo) * ((rng.next_u32() >> 8) as f32 / (1 << 24) as f32)
+}
+
+/// A number from the normal distribution with mean 0 and deviation 1 (Box and Muller).
+pub fn normal(rng: &mut impl Rng) -> f32 {
+    // uniform's steps end below 1, so that the logarithm is finite.
+    let (u, v) = (f64::from(uniform(rng, 0.0, 1.0)), f64::from(uniform(rng, 0.0, 1.0)));
+    (libm::sqrt(-2.0 * libm::log(1.0 - u)) * libm::cos(2.0 * std::f64::consts::PI * v)) as f32
 }
 
 /// An integer in `0..n`, each equally likely (Lemire's multiplication with rejection).

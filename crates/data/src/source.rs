@@ -62,6 +62,18 @@ impl<'a> Source<'a> {
         Ok(bytes)
     }
 
+    /// All that is left, `most` bytes at most.
+    pub(crate) fn rest(&mut self, most: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        let read = self.bytes.by_ref().take(most).read_to_end(&mut bytes);
+        read.map_err(|cause| self.failed(cause))?;
+        self.found += bytes.len() as u64;
+        if let Some((_, digest)) = &mut self.expected {
+            digest.update(&bytes);
+        }
+        Ok(bytes)
+    }
+
     /// Makes sure that the file ends here, gzip checksum included, and has the digest expected.
     pub(crate) fn finish(mut self) -> Result<(), DataError> {
         match self.bytes.read(&mut [0]) {

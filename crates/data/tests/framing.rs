@@ -20,7 +20,7 @@ fn sines(height: usize, width: usize) -> Vec<u8> {
 fn photos_are_framed_as_torchvision_does() {
     let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
     let framing = Framing::ResizeCrop { shorter: 32 };
-    let spec = InputSpec { channels: 3, height: 28, width: 28, framing, normalise };
+    let spec = InputSpec { channels: 3, height: 28, width: 28, framing, normalise, whitening: None };
     assert_eq!(EXPECTED.len(), SIZES.len() * 3 * 28 * 28);
     for ((height, width), expected) in SIZES.into_iter().zip(EXPECTED.chunks(3 * 28 * 28)) {
         let pixels = sines(height, width);

@@ -92,12 +92,12 @@ fn difference(digit: &[u8; 784], original: &[u8]) -> f32 {
 fn digits_of_mnist_come_back() {
     let (mnist, _) = open_split(&locate("mnist").unwrap(), Split::Test).unwrap();
     let differences = (0..200).map(|i| {
-        let small = GrayImage::from_raw(28, 28, mnist.image(i).to_vec()).unwrap();
+        let small = GrayImage::from_raw(28, 28, mnist.image(i).unwrap().pixels.to_vec()).unwrap();
         let mut large = imageops::resize(&small, 280, 280, FilterType::CatmullRom);
         imageops::invert(&mut large);
         let digit = digit_of(large);
         assert!(digit.inverted && digit.cropped);
-        difference(&digit.pixels, mnist.image(i))
+        difference(&digit.pixels, &mnist.image(i).unwrap().pixels)
     });
     let differences: Vec<f32> = differences.collect();
     // Twice resampled, and off by up to half a pixel: a stroke two pixels wide shares about half of itself.

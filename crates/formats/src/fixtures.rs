@@ -19,7 +19,7 @@ pub(crate) fn flex() -> Device {
 fn network(across_towers: bool) -> Network {
     let relu = Some(Activation::Relu);
     let normalise = Normalise::Range { background: 0.0, ink: 1.0 };
-    let input = InputSpec { channels: 4, height: 9, width: 9, framing: Framing::Centre, normalise };
+    let input = InputSpec { channels: 4, height: 9, width: 9, framing: Framing::Centre, normalise, whitening: None };
     let conv = ConvConfig { towers: 2, grouped: true, activation: relu, ..ConvConfig::new(6, 3) };
     let definition = Definition::new(input)
         .with("conv1", conv)

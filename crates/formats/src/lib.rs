@@ -127,7 +127,8 @@ pub fn read(bytes: &[u8], model: Option<&str>, device: &Device) -> Result<Import
     };
     if let Some(card) = card {
         card::check(&card, &network)?;
-        return Ok(Import { network: split(network, arrays)?, card, notes: Vec::new() });
+        let network = split(network, arrays)?.with_input(card.input.clone());
+        return Ok(Import { network, card, notes: Vec::new() });
     }
     if let Some(classes) = classes(&network, &arrays)
         && classes != chosen.classes
@@ -141,7 +142,7 @@ pub fn read(bytes: &[u8], model: Option<&str>, device: &Device) -> Result<Import
     {
         first.reverse_channels();
     }
-    Ok(Import { network: split(network, arrays)?, card, notes })
+    Ok(Import { network: split(network, arrays)?.with_input(card.input.clone()), card, notes })
 }
 
 /// How many classes the last layer's array tells apart.

@@ -4,7 +4,7 @@
     net.load_state_dict(torch.load("alexnet.pth", weights_only=True))
 
 A module's children bear the layers' names. Written by the papers, not by the Rust code, so that one checks the other.
-Needs torch and numpy.
+`cargo xtask bench-peers` times them, so none copies what it need not. Needs torch and numpy.
 """
 
 import math
@@ -17,7 +17,7 @@ from torch import nn
 
 ACTIVATIONS = {
     None: lambda x: x,
-    "relu": F.relu,
+    "relu": torch.relu_,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "scaled-tanh": lambda x: 1.7159 * torch.tanh(2 / 3 * x),
@@ -32,7 +32,7 @@ class Conv(nn.Conv2d):
         self.end, self.activation = end, ACTIVATIONS[activation]
 
     def forward(self, x):
-        return self.activation(super().forward(F.pad(x, (0, self.end, 0, self.end))))
+        return self.activation(super().forward(F.pad(x, (0, self.end, 0, self.end)) if self.end else x))
 
 
 # Table I of LeCun 1998: the maps of S2 that each map of C3 sees.
@@ -70,8 +70,8 @@ class Lrn(nn.Module):
         self.k, self.alpha, self.parts = k, alpha, parts
 
     def forward(self, x):
-        parts = x.chunk(self.parts, 1)
-        return torch.cat([F.local_response_norm(p, 5, self.alpha * 5, 0.75, self.k) for p in parts], 1)
+        parts = [F.local_response_norm(p, 5, self.alpha * 5, 0.75, self.k) for p in x.chunk(self.parts, 1)]
+        return torch.cat(parts, 1) if self.parts > 1 else parts[0]
 
 
 class Subsample(nn.Module):

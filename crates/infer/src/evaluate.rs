@@ -2,10 +2,9 @@
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
-use data::{Batch, Images, Loader, LoaderOptions};
+use data::{Batch, Loader, LoaderOptions, Samples};
 use models::Network;
 use serde::Serialize;
-use std::sync::Arc;
 
 /// Who was taken for whom: `counts[truth][answer]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -76,12 +75,22 @@ pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<4> {
 ///
 /// # Errors
 /// If an image doesn't fit the network, or an answer is not a number (the weights are damaged).
-pub fn evaluate(network: &Network, images: Arc<Images>, batch_size: usize, device: &Device) -> Result<Confusion> {
+pub fn evaluate(network: &Network, images: Samples, batch_size: usize, device: &Device) -> Result<Confusion> {
     let options = LoaderOptions { batch_size, threads: 1, ..LoaderOptions::default() };
-    let loader = Loader::new(images, network.input().clone(), options)?;
+    evaluate_batches(network, &Loader::new(images, network.input().clone(), options)?, device)
+}
+
+/// Classifies what `loader` brings in an epoch.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> Result<Confusion> {
     let mut confusion = Confusion::new(network.classes());
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
+        if batch.labels.is_empty() {
+            continue; // all of its images were bad
+        }
         let logits = network.forward(to_tensor(&batch, device))?;
         let answers = logits.into_data().iter::<f32>().collect::<Vec<_>>();
         for (row, &truth) in answers.chunks(network.classes()).zip(&batch.labels) {

@@ -1,18 +1,18 @@
-//! Weight files that others trained, downloaded once and checked before use.
+//! Files that others made, downloaded once and checked before use.
 
 use crate::http;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// A file that can be had.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Weights {
-    /// The network that it is for.
+pub struct Download {
+    /// The network or data set that it is for.
     pub name: String,
     /// What it is called on disk.
     pub file: String,
@@ -24,18 +24,38 @@ pub struct Weights {
     pub addresses: Vec<String>,
 }
 
-/// The files that `infer fetch` knows.
+/// The weight files that `infer fetch` knows.
 ///
 /// # Errors
 /// If the list that is built in can't be read.
-pub fn known() -> Result<Vec<Weights>> {
+pub fn known() -> Result<Vec<Download>> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct List {
-        weights: Vec<Weights>,
+        weights: Vec<Download>,
     }
     let list: List = toml::from_str(include_str!("../weights.toml")).context("weights.toml")?;
     Ok(list.weights)
+}
+
+/// As [`fetch`], and shows on a terminal how far it is.
+///
+/// # Errors
+/// As [`fetch`].
+pub fn fetch_showing(download: &Download, dir: &Path) -> Result<PathBuf> {
+    let terminal = std::io::stderr().is_terminal();
+    let mut shown = 0;
+    let path = fetch(download, dir, |bytes| {
+        if terminal && bytes >> 20 != shown {
+            shown = bytes >> 20;
+            eprint!("\r{} of {} MiB", shown, download.size >> 20);
+            let _ = std::io::stderr().flush();
+        }
+    });
+    if shown > 0 {
+        eprintln!();
+    }
+    path
 }
 
 /// The path of `weights` in `dir`: what is there already if it is whole, else downloaded. `progress` hears how many bytes
@@ -46,7 +66,7 @@ pub fn known() -> Result<Vec<Weights>> {
 ///
 /// # Errors
 /// If no address gives the file; says for each why. A file that is there with the wrong content is left as it is.
-pub fn fetch(weights: &Weights, dir: &Path, mut progress: impl FnMut(u64)) -> Result<PathBuf> {
+pub fn fetch(weights: &Download, dir: &Path, mut progress: impl FnMut(u64)) -> Result<PathBuf> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: can't be made", dir.display()))?;
     let path = dir.join(&weights.file);
     if path.exists() {
@@ -81,7 +101,7 @@ pub fn fetch(weights: &Weights, dir: &Path, mut progress: impl FnMut(u64)) -> Re
 }
 
 /// Fills `part` up from `address`, again for as long as each try gets further.
-fn from(weights: &Weights, address: &str, part: &Path, progress: &mut impl FnMut(u64)) -> Result<()> {
+fn from(weights: &Download, address: &str, part: &Path, progress: &mut impl FnMut(u64)) -> Result<()> {
     let length = || part.metadata().map_or(0, |meta| meta.len());
     loop {
         let before = length();
@@ -96,7 +116,7 @@ fn from(weights: &Weights, address: &str, part: &Path, progress: &mut impl FnMut
     }
 }
 
-fn attempt(weights: &Weights, address: &str, part: &Path, have: u64, progress: &mut impl FnMut(u64)) -> Result<()> {
+fn attempt(weights: &Download, address: &str, part: &Path, have: u64, progress: &mut impl FnMut(u64)) -> Result<()> {
     let have = if have > weights.size { 0 } else { have };
     let mut response = http::get(address, have)?;
     // A server that doesn't know ranges begins again.
@@ -125,7 +145,7 @@ fn attempt(weights: &Weights, address: &str, part: &Path, have: u64, progress: &
 }
 
 /// What is wrong with the file at `path`, if anything is.
-fn check(weights: &Weights, path: &Path) -> Result<Option<String>> {
+fn check(weights: &Download, path: &Path) -> Result<Option<String>> {
     let mut file = File::open(path).with_context(|| format!("{}: can't be read", path.display()))?;
     let size = file.metadata()?.len();
     if size != weights.size {

@@ -1,14 +1,17 @@
-//! Classify, evaluate and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
+//! Classify, evaluate, look inside and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
 
 mod evaluate;
 pub mod exit;
 mod fetch;
 mod http;
 pub mod memory;
+mod peak;
+pub mod picture;
 mod placement;
 mod table;
 
-pub use evaluate::{Confusion, best, evaluate, to_tensor};
-pub use fetch::{Weights, fetch, known};
+pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};
+pub use fetch::{Download, fetch, fetch_showing, known};
+pub use peak::Peak;
 pub use placement::{Placement, PlacementArguments};
 pub use table::{Table, thousands};

@@ -1,4 +1,4 @@
-//! `infer`: classify images, evaluate weights, summarise networks.
+//! `infer`: classify images, evaluate weights, look inside and summarise networks.
 
 mod commands;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Classify, evaluate and summarise with LeNet-5 and its kin.
+/// Classify, evaluate, look inside and summarise with LeNet-5 and its kin.
 #[derive(Parser)]
 #[command(name = "infer", version)]
 struct Cli {
@@ -30,6 +30,12 @@ enum Command {
     Logits(commands::logits::Arguments),
     /// Show a network layer by layer.
     Summary(commands::summary::Arguments),
+    /// Time a network layer by layer.
+    Profile(commands::profile::Arguments),
+    /// Look inside: filters, maps, projections, occlusion, invariance.
+    Visualize(commands::visualize::Arguments),
+    /// Serve a page to draw on, and an API.
+    Serve(commands::serve::Arguments),
     /// List the networks.
     List(commands::list::Arguments),
 }
@@ -48,6 +54,9 @@ fn main() -> ExitCode {
             Command::Fetch(arguments) => commands::fetch::run(&arguments),
             Command::Logits(arguments) => commands::logits::run(&arguments),
             Command::Summary(arguments) => commands::summary::run(&arguments),
+            Command::Profile(arguments) => commands::profile::run(&arguments),
+            Command::Visualize(arguments) => commands::visualize::run(&arguments),
+            Command::Serve(arguments) => commands::serve::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),
         }
     })

@@ -48,6 +48,26 @@ fn summary_is_the_chapter_s_table() {
 }
 
 #[test]
+fn a_profile_has_every_layer_and_adds_up() {
+    for (model, layers, more) in [("lenet5", 7, &["--batch", "2"][..]), ("lenet5-dense", 7, &["--train"])] {
+        let profile = json(&[&["profile", model, "--seconds", "0", "--json"], more].concat());
+        let lines = profile["layers"].as_array().unwrap();
+        assert_eq!((lines.len(), &lines[0]["name"]), (layers, &"C1".into()));
+        assert_eq!(profile["mode"], if model == "lenet5" { "infer" } else { "train" });
+        let sum = |key: &str| lines.iter().map(|l| l[key].as_f64().unwrap()).sum::<f64>();
+        assert!((sum("share_of_time") - 1.0).abs() < 1e-6);
+        assert!((sum("median_ms") - profile["sum_ms"].as_f64().unwrap()).abs() < 1e-6);
+        assert!(lines[0]["gflops"].is_f64() && lines[0]["share_of_peak"].is_f64() && lines[1]["gflops"].is_null());
+    }
+    let (code, text, err) = infer(&["profile", "lenet5", "--seconds", "0"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(text.starts_with("lenet5: forward, batch 1, device flex\npeak "), "{text}");
+    for layer in ["C1", "S2", "C3", "S4", "C5", "F6", "OUTPUT", "sum", "in one go"] {
+        assert!(text.lines().any(|line| line.starts_with(layer)), "{layer}: {text}");
+    }
+}
+
+#[test]
 fn the_number_of_classes_can_be_changed_on_each() {
     for model in json(&["list", "--json"]).as_array().unwrap() {
         let summary = json(&["summary", model["model"].as_str().unwrap(), "--classes", "7", "--json"]);
@@ -167,6 +187,8 @@ fn mistakes_end_with_their_codes() {
         (&["eval", "--model", "alexnet"], 1, "no weights for alexnet ship"),
         (&["classify", "nowhere.png"], 1, "nowhere.png"),
         (&["classify"], 1, "<IMAGE>"),
+        (&["profile", "lenet5", "--batch", "0"], 1, "--batch"),
+        (&["profile", "lenet5", "--device", "tpu"], 2, "linked here: flex, ndarray"),
     ] {
         let (got, _, err) = infer(arguments);
         assert_eq!(got, Some(code), "{arguments:?}: {err}");
@@ -206,11 +228,11 @@ fn photos_of_digits_are_read() {
     let mut right = 0;
     for i in 0..10 {
         let path = dir.path().join(format!("{i}.png"));
-        photo(test.image(i), &path);
+        photo(&test.image(i).unwrap().pixels, &path);
         let answer = json(&["classify", path.to_str().unwrap(), "--json", "--top", "2"]);
         assert_eq!(answer["top"].as_array().unwrap().len(), 2);
         assert!(answer["note"].as_str().unwrap().contains("invert"), "{answer}");
-        right += usize::from(answer["class"].as_str().unwrap().parse() == Ok(test.labels[i]));
+        right += usize::from(answer["class"].as_str().unwrap().parse() == Ok(test.label(i)));
     }
     assert!(right >= 9, "{right} of 10");
 }

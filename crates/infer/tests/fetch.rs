@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // the server runs outside of any #[test]
 
-use infer::{Weights, fetch, known};
+use infer::{Download, fetch, known};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
@@ -59,9 +59,9 @@ fn content() -> Vec<u8> {
 /// SHA-256 of [`content`].
 const DIGEST: &str = "c00987a151ab9fdea64b576b56df8db27ca1f422f06aa0e6424d70261e8ccaaa";
 
-fn weights(addresses: &[&String]) -> Weights {
+fn weights(addresses: &[&String]) -> Download {
     let addresses = addresses.iter().map(|a| a.to_string()).collect();
-    Weights { name: "lenet5".into(), file: "a.pth".into(), size: 200_000, sha256: DIGEST.into(), addresses }
+    Download { name: "lenet5".into(), file: "a.pth".into(), size: 200_000, sha256: DIGEST.into(), addresses }
 }
 
 const ALL: usize = usize::MAX;

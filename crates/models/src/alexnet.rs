@@ -108,6 +108,7 @@ pub(crate) fn imagenet(side: usize) -> InputSpec {
         width: side,
         framing: Framing::ResizeCrop { shorter: 256 },
         normalise: Normalise::MeanStd { mean, std: vec![1.0 / 255.0; 3] },
+        whitening: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a network wants to be fed. Data only: the `data` crate carries it out, and a weight file's metadata keeps it.
 
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// Size and preprocessing of a network's input.
@@ -17,6 +17,34 @@ pub struct InputSpec {
     pub framing: Framing,
     /// How a pixel's 0..=255 becomes the network's number.
     pub normalise: Normalise,
+    /// What is done to the image's numbers together, after that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whitening: Option<Whitening>,
+}
+
+/// Global contrast normalisation and ZCA whitening, as maxout and NIN have it (pylearn2,
+/// `make_cifar10_gcn_whitened.py`): an image's mean is subtracted from its numbers, they are scaled to the length
+/// `contrast`, the training set's mean image is subtracted, and the rest is multiplied by (C + ridge I)^-1/2, C being the
+/// training set's covariance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Whitening {
+    /// Euclidean length of an image's numbers: 55 on CIFAR.
+    pub contrast: f32,
+    /// Added to the covariance's diagonal: 0.1 on CIFAR.
+    pub ridge: f32,
+    /// The training set's. In a weight file they are tensors beside the weights, not part of the card.
+    #[serde(skip)]
+    pub statistics: Option<Arc<Statistics>>,
+}
+
+/// What whitening learns from a training set of images with `d` numbers each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// `[d]`, the mean image.
+    pub mean: Vec<f32>,
+    /// `[d, d]`, symmetric: (C + ridge I)^-1/2.
+    pub matrix: Vec<f32>,
 }
 
 /// How an image gets to the input's size.
@@ -79,6 +107,7 @@ impl InputSpec {
             width: 32,
             framing: Framing::Centre,
             normalise: Normalise::Range { background: -0.1, ink: 1.175 },
+            whitening: None,
         }
     }
 
@@ -87,11 +116,22 @@ impl InputSpec {
         [self.channels, self.height, self.width]
     }
 
+    /// What stands for nothing, a number for each channel: paper where ink is drawn on paper, elsewhere the training
+    /// set's mean colour.
+    pub fn blank(&self) -> Vec<f32> {
+        let blank = match self.normalise {
+            Normalise::Range { background, .. } => background,
+            Normalise::MeanStd { .. } => 0.0,
+        };
+        alloc::vec![blank; self.channels]
+    }
+
     /// Whether the description can be carried out.
     ///
     /// # Errors
     /// A sentence that names the field: a size of 0 or over 4096, channels other than 1 or 3, a mean or deviation for
-    /// another number of channels, a range or a deviation of 0, a number that is not finite.
+    /// another number of channels, a range or a deviation of 0, a number that is not finite, whitening without statistics
+    /// or with those of another size.
     pub fn check(&self) -> Result<(), String> {
         if !matches!(self.channels, 1 | 3) {
             return Err(format!("channels is {}, expected 1 or 3", self.channels));
@@ -105,6 +145,19 @@ impl InputSpec {
             && !(self.height.max(self.width)..=4096).contains(&shorter)
         {
             return Err(format!("shorter is {shorter}, expected at least the input's size and at most 4096"));
+        }
+        if let Some(Whitening { contrast, ridge, statistics }) = &self.whitening {
+            for (name, value) in [("contrast", contrast), ("ridge", ridge)] {
+                if !(value.is_finite() && *value > 0.0) {
+                    return Err(format!("whitening: {name} is {value}, expected a positive number"));
+                }
+            }
+            let d = self.channels * self.height * self.width;
+            match statistics {
+                Some(s) if s.mean.len() == d && s.matrix.len() == d * d => {}
+                Some(s) => return Err(format!("whitening: statistics of {} numbers for {d}", s.mean.len())),
+                None => return Err(String::from("whitening: the training set's statistics are missing")),
+            }
         }
         match &self.normalise {
             Normalise::Range { background, ink } => {

@@ -1,12 +1,13 @@
 //! What a layer is, and the maps that flow between layers.
 
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layers::{
     Activate, AvgPool, Conv, Dropout, Linear, Lrn, MaxPool, OverlapAvgPool, Rbf, Subsample, TableConv,
 };
 use alloc::{string::String, vec, vec::Vec};
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use core::fmt::Debug;
 use serde::Serialize;
 
@@ -52,19 +53,43 @@ impl Maps {
         Self(self.split(devices.len()).0.into_iter().zip(devices).map(|(x, device)| x.to_device(&device)).collect())
     }
 
+    /// Some of the images, each as often as it is named.
+    pub(crate) fn select(&self, images: &[i64]) -> Self {
+        self.clone().each(|x| {
+            let images = Tensor::from_data(TensorData::new(images.to_vec(), [images.len()]), &x.device());
+            x.select(0, images)
+        })
+    }
+
     /// `f` on every tower's maps.
     pub fn each(self, f: impl Fn(Tensor<4>) -> Tensor<4>) -> Self {
         Self(self.0.into_iter().map(f).collect())
     }
 }
 
-/// What a forward pass leaves behind for the way back of a deconvnet.
+/// What a forward pass leaves behind for the way back.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// What came in, `[N, C, H, W]` over the towers.
+    pub input: Maps,
     /// The layer's output, `[N, C, H, W]` over the towers.
     pub output: Maps,
     /// For a max pool, where each maximum was: for each tower `[N, C, H', W']`, index `y * W + x` into the input map.
     pub switches: Option<Vec<Tensor<4, Int>>>,
+}
+
+impl Seen {
+    /// Some of the images, each as often as it is named.
+    pub(crate) fn select(&self, images: &[i64]) -> Self {
+        let switches = self.switches.as_ref().map(|towers| {
+            let pick = |at: &Tensor<4, Int>| {
+                let images = Tensor::from_data(TensorData::new(images.to_vec(), [images.len()]), &at.device());
+                at.clone().select(0, images)
+            };
+            towers.iter().map(pick).collect()
+        });
+        Self { input: self.input.select(images), output: self.output.select(images), switches }
+    }
 }
 
 /// How far a layer looks: what the receptive field is made of.
@@ -138,7 +163,7 @@ pub trait Layer: Debug {
 
     /// As [`Layer::forward`], and what the way back needs.
     fn trace(&self, x: Maps) -> Seen {
-        Seen { output: self.forward(x), switches: None }
+        Seen { input: x.clone(), output: self.forward(x), switches: None }
     }
 
     /// For maps of `towers` towers: how many towers' maps go out, and how many numbers of one image cross from one tower
@@ -147,9 +172,8 @@ pub trait Layer: Debug {
         (towers, 0)
     }
 
-    /// The way back in a deconvnet (Zeiler & Fergus 2013, 2.1): a signal on this layer's output to one on its input.
-    /// No biases take part.
-    fn project(&self, signal: Maps, seen: &Seen) -> Maps;
+    /// The way back by `method`: a signal on this layer's output to one on its input. No biases take part.
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps;
 
     /// The way back of second derivatives (LeCun 1998, appendix C): from those at the output, `h`, where `y` came out
     /// for `x`. `None` for a layer that LeNet-5 doesn't have.

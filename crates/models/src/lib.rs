@@ -25,6 +25,7 @@ extern crate alloc;
 
 mod activation;
 mod alexnet;
+mod back;
 pub mod device;
 mod draw;
 mod input;
@@ -42,8 +43,9 @@ mod zfnet;
 pub mod zoo;
 
 pub use activation::{AMPLITUDE, Activation, SLOPE, UnknownActivation};
+pub use back::{Method, Overlap, UnknownMethod};
 pub use draw::{Draw, Init};
-pub use input::{Framing, InputSpec, Normalise};
+pub use input::{Framing, InputSpec, Normalise, Statistics, Whitening};
 pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 pub use lenet5::TABLE_I;
 pub use network::{CurvatureError, Definition, InputError, Network, Row, Trace, UnknownLayer};

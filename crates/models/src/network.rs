@@ -1,6 +1,7 @@
 //! A network: an ordered list of named layers. Everything that walks one folds over that list.
 
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::input::InputSpec;
 use crate::layer::{LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
@@ -95,6 +96,15 @@ impl Trace {
         self.layers.iter().find(|(name, _)| name == layer).map(|(_, seen)| seen.output.clone().join())
     }
 
+    /// The trace of some of the images, by number, each as often as it is named: for sending several signals back
+    /// through one.
+    #[must_use]
+    pub fn select(&self, images: &[usize]) -> Self {
+        let images: Vec<_> = images.iter().map(|&i| i as i64).collect();
+        let layers = self.layers.iter().map(|(name, seen)| (name.clone(), seen.select(&images)));
+        Self { layers: layers.collect() }
+    }
+
     /// Names and outputs in order.
     pub fn outputs(&self) -> impl Iterator<Item = (&str, Tensor<4>)> {
         self.layers.iter().map(|(name, seen)| (name.as_str(), seen.output.clone().join()))
@@ -152,6 +162,17 @@ impl Network {
         &self.input
     }
 
+    /// The network, fed as `input` says: how its weights were trained.
+    ///
+    /// # Panics
+    /// `input` has another shape.
+    #[must_use]
+    pub fn with_input(mut self, input: InputSpec) -> Self {
+        assert_eq!(input.shape(), self.input.shape(), "the input's shape");
+        self.input = input;
+        self
+    }
+
     /// The layers in order, under their names: for who writes the network down in another format.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &Op)> {
         self.slots.iter().map(|slot| (slot.name.as_str(), &slot.op))
@@ -183,18 +204,24 @@ impl Network {
         Ok((maps.join().flatten(1, 3), Trace { layers }))
     }
 
-    /// A deconvnet's way back (Zeiler & Fergus 2013, 2.1): `signal` on the output of `layer`, `[N, C, H, W]`, back to an
-    /// image `[N, C, H, W]`, by the switches of `trace`.
+    /// The way back by `method`: `signal` on the output of `layer`, `[N, C, H, W]`, back to an image `[N, C, H, W]`, by
+    /// what `trace` saw of the same N images.
     ///
     /// # Errors
     /// If there is no such layer.
-    pub fn project(&self, trace: &Trace, layer: &str, signal: Tensor<4>) -> Result<Tensor<4>, UnknownLayer> {
+    pub fn project(
+        &self,
+        trace: &Trace,
+        layer: &str,
+        signal: Tensor<4>,
+        method: Method,
+    ) -> Result<Tensor<4>, UnknownLayer> {
         let Some(top) = self.slots.iter().position(|slot| slot.name == layer) else {
             let known = self.slots.iter().map(|slot| slot.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(UnknownLayer { name: layer.into(), known });
         };
         let way_back = self.slots[..=top].iter().zip(&trace.layers).rev();
-        let image = way_back.fold(Maps::one(signal), |s, (slot, (_, seen))| slot.op.layer().project(s, seen));
+        let image = way_back.fold(Maps::one(signal), |s, (slot, (_, seen))| slot.op.layer().project(s, seen, method));
         Ok(image.join())
     }
 

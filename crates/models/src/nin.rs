@@ -79,12 +79,19 @@ const GAP: AvgPoolConfig = AvgPoolConfig { kernel: None };
 fn cifar() -> InputSpec {
     // Mean and deviation of CIFAR-10's training pixels. The paper whitens instead: its recipes bring that with them.
     let normalise = Normalise::MeanStd { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2470, 0.2435, 0.2616] };
-    InputSpec { channels: 3, height: 32, width: 32, framing: Framing::ResizeCrop { shorter: 32 }, normalise }
+    InputSpec {
+        channels: 3,
+        height: 32,
+        width: 32,
+        framing: Framing::ResizeCrop { shorter: 32 },
+        normalise,
+        whitening: None,
+    }
 }
 
 fn mnist() -> InputSpec {
     let normalise = Normalise::Range { background: 0.0, ink: 1.0 };
-    InputSpec { channels: 1, height: 28, width: 28, framing: Framing::Centre, normalise }
+    InputSpec { channels: 1, height: 28, width: 28, framing: Framing::Centre, normalise, whitening: None }
 }
 
 fn conv(out: usize, kernel: usize, deviation: f32) -> ConvConfig {

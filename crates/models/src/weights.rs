@@ -1,13 +1,13 @@
 //! Weight files: safetensors, with a card in the header that says all there is to know about the weights.
 
-use crate::input::InputSpec;
+use crate::input::{InputSpec, Statistics};
 use crate::network::Network;
 use crate::params::{ParamMapper, ParamVisitor};
 use crate::zoo::{BuildError, Model, distance};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use alloc::{borrow::Cow, format};
+use alloc::{borrow::Cow, format, sync::Arc};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors, View};
@@ -18,6 +18,9 @@ pub const LENET5_MNIST: &[u8] = include_bytes!("../weights/lenet5-mnist.safetens
 
 /// The header's key for the [`Card`], in JSON. One key, so that a file's bytes are a function of what it holds.
 const CARD: &str = "card";
+
+/// Tensors beside the weights: what whitening learned from the training set.
+const WHITENING: [&str; 2] = ["whitening.mean", "whitening.matrix"];
 
 /// What weights are, how to feed them and where they come from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -173,8 +176,15 @@ pub fn from_bytes(bytes: &[u8], key: &str) -> Result<(Tensors, String), WeightsE
 /// # Errors
 /// If safetensors refuses them.
 pub fn save(network: &Network, card: &Card) -> Result<Vec<u8>, WeightsError> {
+    let mut tensors = network.tensors();
+    if let Some(statistics) = card.input.whitening.as_ref().and_then(|w| w.statistics.as_ref()) {
+        let d = statistics.mean.len();
+        let [mean, matrix] = WHITENING.map(String::from);
+        tensors.insert(mean, TensorData::new(statistics.mean.clone(), [d]));
+        tensors.insert(matrix, TensorData::new(statistics.matrix.clone(), [d, d]));
+    }
     let card = serde_json::to_string(card).map_err(|e| WeightsError::Card(e.to_string()))?;
-    to_bytes(&network.tensors(), CARD, &card)
+    to_bytes(&tensors, CARD, &card)
 }
 
 /// The network in a weight file, on `device`, and its card.
@@ -190,8 +200,13 @@ pub fn save(network: &Network, card: &Card) -> Result<Vec<u8>, WeightsError> {
 /// # Errors
 /// If the file is damaged, has no card, or its tensors are not exactly the network's.
 pub fn load(bytes: &[u8], device: &Device) -> Result<(Network, Card), WeightsError> {
-    let (tensors, card) = from_bytes(bytes, CARD)?;
-    let card: Card = serde_json::from_str(&card).map_err(|e| WeightsError::Card(e.to_string()))?;
+    let (mut tensors, card) = from_bytes(bytes, CARD)?;
+    let mut card: Card = serde_json::from_str(&card).map_err(|e| WeightsError::Card(e.to_string()))?;
+    if let Some(whitening) = &mut card.input.whitening {
+        let [mean, matrix] =
+            WHITENING.map(|name| tensors.remove(name).map(|data| data.iter::<f32>().collect::<Vec<_>>()));
+        whitening.statistics = mean.zip(matrix).map(|(mean, matrix)| Arc::new(Statistics { mean, matrix }));
+    }
     card.input.check().map_err(WeightsError::Card)?;
     let network = card.model.build(0, device)?;
     if card.input.shape() != network.input().shape() || card.classes.len() != card.model.classes {
@@ -202,7 +217,7 @@ pub fn load(bytes: &[u8], device: &Device) -> Result<(Network, Card), WeightsErr
             card.model.name
         )));
     }
-    Ok((network.with_tensors(&tensors)?, card))
+    Ok((network.with_tensors(&tensors)?.with_input(card.input.clone()), card))
 }
 
 impl Network {

@@ -8,7 +8,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use models::layers::{ActivateConfig, ConvConfig, LinearConfig, LrnConfig, MaxPoolConfig};
 use models::reference::with_formula_weights;
-use models::{Activation, Crossing, Definition, Model, Network, ParamVisitor};
+use models::{Activation, Crossing, Definition, Method, Model, Network, ParamVisitor};
 use support::{Device, Sgd, Tolerance, cross_entropy, flex, formula, gradients, named, ndarray, tiny, values};
 
 const INPUT: [usize; 3] = [3, 39, 39];
@@ -92,8 +92,8 @@ fn two_devices_compute_what_one_does() {
             }
             // A deconvnet's way back, too.
             let signal = formula(91, [2, 24, 3, 3], 1.0, devices[0]);
-            let image = placed.project(&trace, "conv4", signal.clone()).unwrap();
-            let expected = network.project(&expected_trace, "conv4", signal.to_device(&a)).unwrap();
+            let image = placed.project(&trace, "conv4", signal.clone(), Method::default()).unwrap();
+            let expected = network.project(&expected_trace, "conv4", signal.to_device(&a), Method::default()).unwrap();
             Tolerance::CPU.check("projection", &values(image), &values(expected));
         }
     }

@@ -1,14 +1,19 @@
-//! All that a run needs to go on as if it had never stopped, in one file.
+//! All that a run needs to go on as if it had never stopped, in one file. The last two are kept.
 
+use crate::run_dir::RunDir;
 use crate::sgd::Sgd;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use models::Network;
 use models::weights::{self, Tensors};
 use serde::{Deserialize, Serialize};
+use std::fs;
 use std::path::Path;
 
 /// The header's key for the [`Progress`], in JSON.
 const PROGRESS: &str = "progress";
+
+/// Files kept.
+const KEPT: usize = 2;
 
 /// Where a run stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -18,6 +23,8 @@ pub struct Progress {
     pub epoch: u64,
     /// Steps done in the epoch under way.
     pub step: usize,
+    /// Steps done in all epochs.
+    pub total_steps: u64,
     /// Sum over those steps of loss times images.
     pub loss_sum: f64,
     /// Images in those steps.
@@ -49,25 +56,75 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
-/// Writes everything to `path`, whole or not at all.
+/// The checkpoints in `run`, the newest first.
 ///
 /// # Errors
-/// If the file can't be written.
-pub fn save(path: &Path, network: &Network, sgd: &Sgd, progress: &Progress) -> Result<()> {
+/// If the directory can't be read.
+pub fn list(run: &RunDir) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(run.path()).with_context(|| run.path().display().to_string())? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let number = name.strip_prefix("checkpoint-").and_then(|rest| rest.strip_suffix(".safetensors"));
+        if number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+            names.push(name);
+        }
+    }
+    // The numbers have the same length, so that the names' order is theirs.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names)
+}
+
+/// Writes everything, whole or not at all, and then lets go of all but the last two.
+///
+/// # Errors
+/// If a number is not finite any more, or the file can't be written. What was saved before stays.
+pub fn save(run: &RunDir, network: &Network, sgd: &Sgd, progress: &Progress) -> Result<()> {
     let mut tensors: Tensors =
         network.tensors().into_iter().map(|(name, data)| (format!("weight.{name}"), data)).collect();
     tensors.extend(sgd.to_tensors());
+    if let Some((name, _)) = tensors.iter().find(|(_, data)| data.iter::<f32>().any(|v| !v.is_finite())) {
+        return Err(anyhow!("{name} is no longer finite: the learning rate is too high for this network"))
+            .with_context(|| {
+                format!("nothing more is saved; what was saved before stays in {}", run.path().display())
+            });
+    }
     let bytes = weights::to_bytes(&tensors, PROGRESS, &serde_json::to_string(progress)?)?;
-    data::whole(path, &bytes).with_context(|| format!("{}: can't be written", path.display()))
+    run.write(&format!("checkpoint-{:012}.safetensors", progress.total_steps), &bytes)?;
+    for old in list(run)?.iter().skip(KEPT) {
+        // One too many does no harm.
+        let _ = fs::remove_file(run.file(old));
+    }
+    Ok(())
 }
 
-/// Reads what [`save`] wrote.
+/// Reads the newest checkpoint in `run` that is whole; `None` where there is none at all. `say` hears of each that isn't.
 ///
 /// # Errors
-/// If the file is missing or damaged, or is not for this network.
-pub fn load(path: &Path, network: Network, sgd: &mut Sgd) -> Result<(Network, Progress)> {
+/// If there are some, but none can be used.
+pub fn load(
+    run: &RunDir,
+    network: &Network,
+    sgd: &mut Sgd,
+    mut say: impl FnMut(String),
+) -> Result<Option<(Network, Progress)>> {
+    let mut problem = None;
+    for name in list(run)? {
+        match read(&run.file(&name), network.clone(), sgd) {
+            Ok(found) => {
+                if let Some(problem) = problem {
+                    say(format!("{problem:#}; going on from {name}, the one before"));
+                }
+                return Ok(Some(found));
+            }
+            Err(error) => problem = Some(error),
+        }
+    }
+    problem.map_or(Ok(None), Err)
+}
+
+fn read(path: &Path, network: Network, sgd: &mut Sgd) -> Result<(Network, Progress)> {
     let name = || format!("{}: the checkpoint can't be used", path.display());
-    let bytes = std::fs::read(path).with_context(name)?;
+    let bytes = fs::read(path).with_context(name)?;
     let (tensors, progress) = weights::from_bytes(&bytes, PROGRESS).with_context(name)?;
     let progress = serde_json::from_str(&progress).with_context(name)?;
     let own: Tensors =

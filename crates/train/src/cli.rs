@@ -1,14 +1,39 @@
 //! The command line.
 
 use crate::recipe::Recipe;
-use clap::Parser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use infer::PlacementArguments;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 
 /// Train LeNet-5 and its kin. Without arguments: LeNet-5 on the MNIST that ships, to about 1 % test error in minutes.
 #[derive(Parser)]
 #[command(name = "train", version, after_help = recipes(), args_override_self = true)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Cli {
+    /// What else to do than to train.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// What to train, and how.
+    #[command(flatten)]
+    pub run: Run,
+}
+
+/// What else there is to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Download a data set: its archive is put where a recipe finds it
+    Fetch(Fetch),
+    /// Write images in folders as a data set in CIFAR-10's binary layout
+    Pack(Pack),
+    /// Draw the curves of several runs into one picture
+    Compare(Compare),
+}
+
+/// Arguments of training.
+#[derive(Args)]
+pub struct Run {
     /// A recipe that ships with the program, or a TOML file
     #[arg(long, value_name = "NAME|FILE", default_value = "lenet5-mnist")]
     pub recipe: String,
@@ -24,23 +49,90 @@ pub struct Cli {
     /// Where to compute.
     #[command(flatten)]
     pub placement: PlacementArguments,
-    /// Folder with the data set, four IDX files as MNIST's [default: the one that ships]
-    #[arg(long, value_name = "DIR")]
+    /// The data set: a folder with four IDX files, with CIFAR's files, or with train/CLASS/IMAGE and val/CLASS/IMAGE; or
+    /// CIFAR's archive [default: datasets/NAME by the recipe]
+    #[arg(long, value_name = "PATH")]
     pub data_dir: Option<PathBuf>,
+    /// What becomes of an image that can't be decoded [default: fail, or what the resumed run does]
+    #[arg(long, value_name = "WHAT")]
+    pub on_bad_image: Option<OnBadImage>,
     /// New directory for the run's files [default: runs/RECIPE-N]
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Go on with an interrupted run, where it ran unless a device is named
     #[arg(long, value_name = "DIR", conflicts_with = "recipe")]
     pub resume: Option<PathBuf>,
-    /// Threads that prepare images; changes nothing but the time
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Save all that is needed to go on after so many seconds, too; epochs end with it anyway
+    #[arg(long, value_name = "S", default_value_t = 60)]
+    pub checkpoint_seconds: u64,
+    /// And after so many steps
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub checkpoint_steps: Option<u64>,
+    /// Threads that prepare images; changes nothing but the time [default: half of the cores, at most 8]
+    #[arg(long, value_name = "N", default_value_t = threads(), hide_default_value = true)]
     pub threads: usize,
     /// Progress as JSON lines
     #[arg(long)]
     pub json: bool,
 }
 
+/// What becomes of an image that can't be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnBadImage {
+    /// Training goes on without it; it is named and counted
+    Skip,
+    /// Training ends
+    #[default]
+    Fail,
+}
+
+impl From<OnBadImage> for data::OnBadImage {
+    fn from(what: OnBadImage) -> Self {
+        match what {
+            OnBadImage::Skip => Self::Skip,
+            OnBadImage::Fail => Self::Fail,
+        }
+    }
+}
+
+/// Arguments of `train fetch`.
+#[derive(Args)]
+pub struct Fetch {
+    /// Data set to download [default: list those that can be had]
+    pub name: Option<String>,
+    /// Put it into DIR/NAME
+    #[arg(long, value_name = "DIR", default_value = "datasets")]
+    pub dir: PathBuf,
+    /// Another list of data sets than the program's own, datasets/manifest.toml
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+}
+
+/// Arguments of `train pack`.
+#[derive(Args)]
+pub struct Pack {
+    /// Folder with train/CLASS/IMAGE and test/CLASS/IMAGE, 32x32 pixels each
+    pub from: PathBuf,
+    /// New directory for the data set
+    pub out: PathBuf,
+}
+
+/// Arguments of `train compare`.
+#[derive(Args)]
+pub struct Compare {
+    /// Directories of runs
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The picture, PNG
+    #[arg(long, value_name = "FILE", default_value = "compare.png")]
+    pub out: PathBuf,
+}
+
 fn recipes() -> String {
     format!("Recipes: {}", Recipe::shipped().collect::<Vec<_>>().join(", "))
+}
+
+fn threads() -> usize {
+    (available_parallelism().map_or(1, usize::from) / 2).clamp(1, 8)
 }

@@ -2,18 +2,29 @@
 
 mod checkpoint;
 pub mod cli;
+mod compare;
+mod fetch;
 mod gradients;
+mod limits;
 mod loss;
+mod outcome;
+mod pack;
 mod plot;
 mod recipe;
 mod report;
 mod run_dir;
+mod schedule;
 mod sgd;
+mod start;
 #[cfg(test)]
 mod towers;
 mod trainer;
 
+pub use compare::compare;
+pub use fetch::fetch;
 pub use gradients::{Gradient, gradient};
+pub use pack::pack;
 pub use recipe::{Loss, Recipe};
+pub use schedule::Schedule;
 pub use sgd::Sgd;
-pub use trainer::train;
+pub use start::train;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use train::cli::Cli;
+use train::cli::{Cli, Command};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -12,6 +12,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
+        match &cli.command {
+            Some(Command::Fetch(arguments)) => return train::fetch(arguments),
+            Some(Command::Pack(arguments)) => return train::pack(arguments),
+            Some(Command::Compare(arguments)) => return train::compare(arguments),
+            None => {}
+        }
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         ctrlc::set_handler(move || {
@@ -21,6 +27,6 @@ fn main() -> ExitCode {
             }
             eprintln!("finishing the step and saving; again to stop at once");
         })?;
-        train::train(&cli, &stop)
+        train::train(&cli.run, &stop)
     })
 }

@@ -1,59 +1,83 @@
-//! `curves.png`: training loss and validation error, epoch by epoch.
+//! `curves.png`: training loss and validation error, epoch by epoch; of one run, or of several.
 
 use crate::checkpoint::Epoch;
-use anyhow::{Result, anyhow};
-use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
-use plotters::coord::Shift;
+use anyhow::Result;
+use infer::picture::{Area, Picture};
 use plotters::coord::combinators::{BindKeyPoints, LogCoord, WithKeyPoints};
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
-const SIZE: (u32, u32) = (960, 400);
-/// Okabe and Ito's blue and vermillion: told apart by the colour-blind, too.
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const VERMILLION: RGBColor = RGBColor(213, 94, 0);
+const SIZE: (usize, usize) = (960, 400);
+/// Okabe and Ito's colours but the yellow, too light for a line: told apart by the colour-blind, too.
+pub const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+    RGBColor(0, 0, 0),
+];
+/// Height of a line that names a run.
+const LEGEND: usize = 22;
 
-/// The picture as PNG.
+/// A curve: colour, and (epoch, value) by epoch.
+type Curve = (RGBColor, Vec<(f64, f64)>);
+
+/// The picture of one run as PNG.
 ///
 /// # Errors
 /// If the drawing fails.
 pub fn curves(title: &str, history: &[Epoch]) -> Result<Vec<u8>> {
-    register_font("sans-serif", FontStyle::Normal, dejavu::sans::regular())
-        .map_err(|_| anyhow!("the font can't be read"))?;
-    let mut pixels = vec![0; (SIZE.0 * SIZE.1 * 3) as usize];
-    {
-        let root = BitMapBackend::with_buffer(&mut pixels, SIZE).into_drawing_area();
-        root.fill(&WHITE)?;
-        let root = root.margin(10, 8, 0, 12).titled(title, ("sans-serif", 20))?;
-        let series = |f: fn(&Epoch) -> Option<f64>| -> Vec<(f64, f64)> {
-            history.iter().filter_map(|e| Some((e.epoch as f64, f(e)?))).collect()
-        };
-        let loss = series(|e| Some(e.loss));
-        let error = series(|e| e.validation_error.map(|v| 100.0 * v));
-        if error.is_empty() {
-            panel(&root, "training loss", &loss, BLUE)?;
-        } else {
-            let (left, right) = root.split_horizontally(SIZE.0 / 2 - 4);
-            panel(&left, "training loss", &loss, BLUE)?;
-            panel(&right, "validation error, %", &error, VERMILLION)?;
-        }
-        root.present()?;
-    }
-    let mut png = Vec::new();
-    PngEncoder::new(&mut png).write_image(&pixels, SIZE.0, SIZE.1, ExtendedColorType::Rgb8)?;
-    Ok(png)
+    let series = |f: fn(&Epoch) -> Option<f64>, colour| vec![(colour, points(history, f))];
+    picture(title, &[], &series(|e| Some(e.loss), COLOURS[0]), &series(percent, COLOURS[1]))
 }
 
-fn panel<'a>(
-    area: &DrawingArea<BitMapBackend<'a>, Shift>,
-    title: &str,
-    points: &[(f64, f64)],
-    colour: RGBColor,
-) -> Result<()> {
-    let last = points.last().map_or(1.0, |p| p.0);
+/// The picture of several runs as PNG, each under its name; those beyond the seventh are left out.
+///
+/// # Errors
+/// If the drawing fails.
+pub fn compared(runs: &[(String, Vec<Epoch>)]) -> Result<Vec<u8>> {
+    let series = |f: fn(&Epoch) -> Option<f64>| -> Vec<Curve> {
+        COLOURS.iter().zip(runs).map(|(colour, (_, history))| (*colour, points(history, f))).collect()
+    };
+    let names: Vec<_> = COLOURS.iter().zip(runs).map(|(colour, (name, _))| (*colour, name.as_str())).collect();
+    picture("", &names, &series(|e| Some(e.loss)), &series(percent))
+}
+
+fn percent(epoch: &Epoch) -> Option<f64> {
+    epoch.validation_error.map(|v| 100.0 * v)
+}
+
+fn points(history: &[Epoch], value: fn(&Epoch) -> Option<f64>) -> Vec<(f64, f64)> {
+    history.iter().filter_map(|e| Some((e.epoch as f64, value(e)?))).collect()
+}
+
+fn picture(title: &str, names: &[(RGBColor, &str)], loss: &[Curve], error: &[Curve]) -> Result<Vec<u8>> {
+    let picture = Picture::draw(SIZE.0, SIZE.1 + LEGEND * names.len(), |root| {
+        for (i, (colour, name)) in names.iter().enumerate() {
+            let y = (16 + LEGEND * i) as i32;
+            root.draw(&PathElement::new([(24, y), (54, y)], colour.stroke_width(3)))?;
+            root.draw(&Text::new(*name, (62, y - 9), ("sans-serif", 16)))?;
+        }
+        let root = root.margin((10 + LEGEND * names.len()) as i32, 8, 0, 12);
+        let root = if title.is_empty() { root } else { root.titled(title, ("sans-serif", 20))? };
+        if error.iter().all(|(_, points)| points.is_empty()) {
+            panel(&root, "training loss", loss)?;
+        } else {
+            let (left, right) = root.split_horizontally(SIZE.0 as u32 / 2 - 4);
+            panel(&left, "training loss", loss)?;
+            panel(&right, "validation error, %", error)?;
+        }
+        Ok(())
+    })?;
+    picture.png()
+}
+
+fn panel(area: &Area<'_>, title: &str, curves: &[Curve]) -> Result<()> {
+    let last = curves.iter().filter_map(|(_, points)| points.last()).map(|p| p.0).fold(1.0, f64::max);
     // Losses fall by orders of magnitude: a logarithmic scale keeps the end readable.
-    let positive = || points.iter().map(|p| p.1).filter(|y| *y > 0.0);
+    let positive = || curves.iter().flat_map(|(_, points)| points).map(|p| p.1).filter(|y| *y > 0.0);
     let low = positive().fold(f64::INFINITY, f64::min).min(1.0) * 0.8;
     let high = positive().fold(low, f64::max) * 1.25;
     let mut chart = ChartBuilder::on(area)
@@ -64,8 +88,12 @@ fn panel<'a>(
         .build_cartesian_2d(0.5..last + 0.5, (low..high).log_scale().with_key_points(ticks(low, high)))?;
     mesh(&mut chart, last)?;
     let floor = |&(x, y): &(f64, f64)| (x, y.max(low));
-    chart.draw_series(LineSeries::new(points.iter().map(floor), colour.stroke_width(2)))?;
-    chart.draw_series(points.iter().map(|p| Circle::new(floor(p), 3, colour.filled())))?;
+    for (colour, points) in curves {
+        chart.draw_series(LineSeries::new(points.iter().map(floor), colour.stroke_width(2)))?;
+        // Dots for few epochs only: of many they would make a band.
+        let dots = if last <= 50.0 { points.as_slice() } else { &[] };
+        chart.draw_series(dots.iter().map(|p| Circle::new(floor(p), 3, colour.filled())))?;
+    }
     Ok(())
 }
 
@@ -120,9 +148,13 @@ mod tests {
             seconds: 1.0,
         };
         for history in [vec![], vec![epoch(1, 0.0, None)], vec![epoch(1, 2.0, Some(0.5)), epoch(2, 0.1, Some(0.0))]] {
-            let png = curves("lenet5", &history).unwrap();
-            let image = image::load_from_memory(&png).unwrap();
-            assert_eq!((image.width(), image.height()), SIZE);
+            let size = |png: &[u8]| {
+                let image = image::load_from_memory(png).unwrap();
+                (image.width() as usize, image.height() as usize)
+            };
+            assert_eq!(size(&curves("lenet5", &history).unwrap()), SIZE);
+            let two = [("a".into(), history.clone()), ("b".into(), history)];
+            assert_eq!(size(&compared(&two).unwrap()), (SIZE.0, SIZE.1 + 2 * LEGEND));
         }
     }
 }

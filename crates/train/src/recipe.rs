@@ -1,17 +1,36 @@
 //! Recipes: everything that decides what a training run does, in one TOML file.
 
+use crate::schedule::Schedule;
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use data::Distortion;
-use models::{Activation, Model, zoo};
+use data::{Augment, Crop, Distortion, Synthetic};
+use models::{Activation, Model, Whitening, zoo};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::Path;
+
+macro_rules! shipped {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../recipes/", $name, ".toml")))
+    };
+}
 
 /// The recipes inside the program, the default first.
 const SHIPPED: &[(&str, &str)] = &[
-    ("lenet5-mnist", include_str!("../recipes/lenet5-mnist.toml")),
-    ("lenet5-mnist-distorted", include_str!("../recipes/lenet5-mnist-distorted.toml")),
-    ("lenet5-mnist-1998", include_str!("../recipes/lenet5-mnist-1998.toml")),
-    ("lenet5-rbf-mnist", include_str!("../recipes/lenet5-rbf-mnist.toml")),
+    shipped!("lenet5-mnist"),
+    shipped!("lenet5-mnist-distorted"),
+    shipped!("lenet5-mnist-1998"),
+    shipped!("lenet5-rbf-mnist"),
+    shipped!("alexnet-imagenet"),
+    shipped!("zfnet-imagenet"),
+    shipped!("nin-cifar10"),
+    shipped!("nin-cifar10-augmented"),
+    shipped!("nin-cifar100"),
+    shipped!("nin-mnist"),
+    shipped!("nin-svhn"),
+    shipped!("nin-chapter-cifar100"),
+    shipped!("smoke-lenet5"),
+    shipped!("smoke-nin"),
+    shipped!("smoke-alexnet"),
 ];
 
 /// A training run on paper.
@@ -49,8 +68,11 @@ pub struct ModelChoice {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Data {
-    /// The data set that ships under this name, unless `--data-dir` says otherwise.
+    /// The data set in `datasets/` under this name, unless `--data-dir` says otherwise; `synthetic` for a made-up one.
     pub dataset: String,
+    /// What is made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Synthetic>,
     /// How many images at the end of the training set validate; 0 for none.
     pub validation: usize,
     /// Train on that many images only, from the start of the training set.
@@ -64,6 +86,26 @@ pub struct Data {
     /// LeCun's planar distortions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distortion: Option<Distortion>,
+    /// Where training images are cut out: `{ pad = 4 }`, `random` or `five`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Crop>,
+    /// Mirrors every other training image.
+    #[serde(default)]
+    pub flip: bool,
+    /// AlexNet's light of another colour (0.1 in the paper).
+    #[serde(default)]
+    pub lighting: f32,
+    /// Contrast normalisation and whitening, fitted on the training set, instead of the network's own mean and deviation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub whitening: Option<Whitening>,
+}
+
+impl Data {
+    /// What is done to training images.
+    pub fn augment(&self) -> Augment {
+        let Self { distortion, crop, flip, lighting, .. } = self.clone();
+        Augment { distortion, crop, flip, lighting }
+    }
 }
 
 /// In which order an epoch goes through the images.
@@ -83,8 +125,21 @@ pub enum Order {
 pub struct Training {
     /// Passes over the training set.
     pub epochs: u64,
+    /// Epochs, from 1, after which the weights are kept as `epoch-N.safetensors`: what `infer visualize evolution` shows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep: Vec<u64>,
     /// What is made small.
     pub loss: Loss,
+    /// Parts that a batch is worked on one after the other, for less memory: their gradients add up to the batch's.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Ends training after so many epochs without a new minimum of the validation error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// What is made small.
@@ -107,7 +162,7 @@ pub enum Loss {
 }
 
 /// `[optimizer]`: stochastic gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Optimizer {
     /// Share of the last step that goes on; no dampening.
@@ -120,6 +175,12 @@ pub struct Optimizer {
     /// section 3). The network's own if left out, 0.1 for ZFNet; `inf` for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_radius: Option<f32>,
+    /// Factors on the rate of weights with that word in their name: `{ bias = 2.0, cccp6 = 0.1 }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, f64>,
+    /// Greatest length of the gradient over all weights together; a longer one is scaled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
     /// A step size for each weight from the diagonal of the Hessian (LeCun 1998, appendix C).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_order: Option<SecondOrder>,
@@ -133,48 +194,6 @@ pub struct SecondOrder {
     pub mu: f64,
     /// Images that the curvature is estimated on before each pass (the paper: 500).
     pub samples: usize,
-}
-
-/// `[schedule]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", tag = "kind", deny_unknown_fields)]
-pub enum Schedule {
-    /// The same rate throughout.
-    Constant {
-        /// The rate.
-        rate: f64,
-    },
-    /// Up from 0 over `warmup` epochs, then down a half cosine to 0.
-    Cosine {
-        /// The highest rate.
-        rate: f64,
-        /// Epochs to get there.
-        #[serde(default)]
-        warmup: f64,
-    },
-    /// A rate for each pass; the last one stays.
-    Passes {
-        /// The rates.
-        rates: Vec<f64>,
-    },
-}
-
-impl Schedule {
-    /// The learning rate of step `step` of `epoch`, both from 0.
-    pub fn rate(&self, epoch: u64, step: usize, steps: usize, epochs: u64) -> f64 {
-        match self {
-            Self::Constant { rate } => *rate,
-            Self::Cosine { rate, warmup } => {
-                let at = epoch as f64 + (step as f64 + 0.5) / steps as f64;
-                if at < *warmup {
-                    return rate * at / warmup;
-                }
-                let done = (at - warmup) / (epochs as f64 - warmup);
-                rate * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-            }
-            Self::Passes { rates } => rates[usize::try_from(epoch).unwrap_or(usize::MAX).min(rates.len() - 1)],
-        }
-    }
 }
 
 impl Recipe {
@@ -234,15 +253,21 @@ impl Recipe {
         let variant = zoo::find(&self.model.name).context("model.name")?;
         ensure!(self.data.batch_size > 0, "data.batch_size is 0");
         ensure!(self.training.epochs > 0, "training.epochs is 0");
+        ensure!(!self.training.keep.contains(&0), "training.keep: epochs count from 1");
         ensure!((0.0..1.0).contains(&self.optimizer.momentum), "optimizer.momentum must be at least 0 and below 1");
         ensure!(self.optimizer.weight_decay >= 0.0, "optimizer.weight_decay is negative");
-        if let Some(distortion) = &self.data.distortion {
-            distortion.check().map_err(|e| anyhow!("data.distortion: {e}"))?;
-        }
+        ensure!(self.training.accumulate > 0, "training.accumulate is 0");
+        ensure!(self.training.patience != Some(0), "training.patience is 0");
+        ensure!(self.optimizer.clip.is_none_or(|v| v.is_finite() && v > 0.0), "optimizer.clip must be positive");
         ensure!(
             self.optimizer.filter_radius.is_none_or(|r| r > 0.0),
             "optimizer.filter_radius must be positive, or inf"
         );
+        for (word, factor) in &self.optimizer.rates {
+            ensure!(factor.is_finite() && *factor >= 0.0, "optimizer.rates: {word} is {factor}, expected at least 0");
+        }
+        let synthetic = self.data.dataset == "synthetic";
+        ensure!(synthetic == self.data.synthetic.is_some(), "data.synthetic goes with data.dataset = \"synthetic\"");
         if let Some(second_order) = self.optimizer.second_order {
             ensure!(second_order.mu > 0.0, "optimizer.second_order.mu must be positive");
             ensure!(second_order.samples > 0, "optimizer.second_order.samples is 0");
@@ -257,19 +282,7 @@ impl Recipe {
             Loss::Map { j } => ensure!(j > 0.0, "training.loss: j must be positive (LeCun 1998, eq. 9)"),
             Loss::Penalty => {}
         }
-        let rates: &[f64] = match &self.schedule {
-            Schedule::Constant { rate } => &[*rate],
-            Schedule::Cosine { rate, warmup } => {
-                ensure!(
-                    (0.0..self.training.epochs as f64).contains(warmup),
-                    "schedule.warmup must end before training"
-                );
-                &[*rate]
-            }
-            Schedule::Passes { rates } => rates,
-        };
-        ensure!(!rates.is_empty(), "schedule.rates is empty");
-        ensure!(rates.iter().all(|r| r.is_finite() && *r > 0.0), "schedule: a rate must be positive");
+        self.schedule.check(self.training.epochs)?;
         Ok(())
     }
 }
@@ -341,15 +354,5 @@ mod tests {
         let text = include_str!("../recipes/lenet5-mnist.toml").replace("batch_size", "batchsize");
         let message = format!("{:#}", Recipe::parse(&text, &[]).unwrap_err());
         assert!(message.contains("batchsize") && message.contains("line"), "{message}");
-    }
-
-    #[test]
-    fn schedules() {
-        let cosine = Schedule::Cosine { rate: 0.1, warmup: 1.0 };
-        assert!((cosine.rate(0, 4, 10, 11) - 0.045).abs() < 1e-9);
-        assert!((cosine.rate(6, 0, 10, 11) - 0.05).abs() < 2e-3);
-        assert!(cosine.rate(10, 9, 10, 11) < 1e-4);
-        let passes = Schedule::Passes { rates: vec![0.5, 0.2] };
-        assert_eq!((passes.rate(0, 0, 1, 9), passes.rate(1, 0, 1, 9), passes.rate(8, 0, 1, 9)), (0.5, 0.2, 0.2));
     }
 }

@@ -37,6 +37,15 @@ impl Report {
         }
     }
 
+    /// A warning, for people on standard error and for programs.
+    pub fn warn(&self, text: &str) {
+        if self.json {
+            self.event(&json!({ "event": "warning", "text": text }));
+        } else {
+            self.bar.suspend(|| eprintln!("warning: {text}"));
+        }
+    }
+
     fn print(&self, line: &str) {
         // A reader that went away must not end a training run.
         self.bar.suspend(|| writeln!(std::io::stdout().lock(), "{line}").ok());

@@ -1,5 +1,6 @@
 //! A run's directory: new or resumed, never overwritten.
 
+use crate::cli::OnBadImage;
 use crate::recipe::Recipe;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct RunFile {
     /// Where its data is, if not where it ships.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
+    /// What becomes of an image that can't be decoded.
+    #[serde(default)]
+    pub on_bad_image: OnBadImage,
     /// The recipe with every change.
     pub recipe: Recipe,
 }
@@ -102,6 +106,7 @@ mod tests {
             command: "train".into(),
             device: "flex".into(),
             data_dir: None,
+            on_bad_image: OnBadImage::Skip,
             recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
         }
     }

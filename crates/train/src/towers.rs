@@ -1,7 +1,9 @@
 //! Training with AlexNet's towers on two backends.
 
 use crate::checkpoint::{self, Progress};
-use crate::{Gradient, Loss, Sgd, gradient};
+use crate::cli::OnBadImage;
+use crate::run_dir::{RunDir, RunFile};
+use crate::{Gradient, Loss, Recipe, Sgd, gradient};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use data::Batch;
@@ -9,6 +11,7 @@ use models::layers::{ConvConfig, LinearConfig, MaxPoolConfig};
 use models::reference::{sines, with_formula_weights};
 use models::weights::Tensors;
 use models::{Activation, Definition, Model, Network, ParamVisitor, device, zoo};
+use std::path::Path;
 
 const LOSS: Loss = Loss::CrossEntropy { smoothing: 0.0 };
 
@@ -58,8 +61,9 @@ fn batch(network: &Network, n: usize) -> Batch {
     Batch {
         images: sines(1003, n * c * h * w, 128.0),
         shape: [n, c, h, w],
-        labels: (0..n).map(|i| (3 + 4 * i) as u8 % 10).collect(),
+        labels: (0..n).map(|i| (3 + 4 * i) as u16 % 10).collect(),
         indices: (0..n as u32).collect(),
+        bad: Vec::new(),
     }
 }
 
@@ -117,6 +121,21 @@ fn alexnet_at_full_size_trains_on_two_backends_as_on_one() {
     assert_ne!(weights["conv5.b.weight"], build(alexnet(), &devices[..1]).tensors()["conv5.b.weight"]);
 }
 
+fn run_in(dir: &Path) -> RunDir {
+    let run = RunFile {
+        command: "train".into(),
+        device: "flex,ndarray".into(),
+        data_dir: None,
+        on_bad_image: OnBadImage::Fail,
+        recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
+    };
+    RunDir::create(Some(dir), &run).unwrap()
+}
+
+fn resume(run: &RunDir, network: Network, sgd: &mut Sgd) -> Network {
+    checkpoint::load(run, &network, sgd, |problem| panic!("{problem}")).unwrap().unwrap().0
+}
+
 #[test]
 fn a_run_on_two_backends_goes_on_from_its_checkpoint() {
     let devices = flex_and_ndarray();
@@ -131,13 +150,13 @@ fn a_run_on_two_backends_goes_on_from_its_checkpoint() {
     let losses: Vec<f64> = (0..3).map(|_| step(&mut network, &mut sgd)).collect();
     assert!(losses[2] < losses[0], "{losses:?}");
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("checkpoint.safetensors");
-    checkpoint::save(&path, &network, &sgd, &Progress::default()).unwrap();
+    let run = run_in(dir.path());
+    checkpoint::save(&run, &network, &sgd, &Progress::default()).unwrap();
     step(&mut network, &mut sgd);
     let expected = network.tensors();
 
     let mut sgd = Sgd::new(0.9, 5e-4);
-    let (mut network, _) = checkpoint::load(&path, build(narrow(), &devices), &mut sgd).unwrap();
+    let mut network = resume(&run, build(narrow(), &devices), &mut sgd);
     assert_homes(&network, &devices);
     step(&mut network, &mut sgd);
     assert_homes(&network, &devices);
@@ -145,7 +164,7 @@ fn a_run_on_two_backends_goes_on_from_its_checkpoint() {
 
     // It may as well go on where all is on one device.
     let mut sgd = Sgd::new(0.9, 5e-4);
-    let (mut network, _) = checkpoint::load(&path, build(narrow(), &devices[..1]), &mut sgd).unwrap();
+    let mut network = resume(&run, build(narrow(), &devices[..1]), &mut sgd);
     step(&mut network, &mut sgd);
     assert_alike("weight", &network.tensors(), &expected);
 }

@@ -1,21 +1,21 @@
 //! Where and with what a number was measured.
 
 use crate::root;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::process::Command;
 
 /// What a number depends on besides the program.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// Processor by its own name, or the architecture's where it doesn't say.
-    cpu: String,
+    pub cpu: String,
     /// Threads that run at once.
-    cores: usize,
-    os: &'static str,
-    rustc: String,
-    burn: String,
+    pub cores: usize,
+    pub os: String,
+    pub rustc: String,
+    pub burn: String,
     /// The commit, `-dirty` if files differ from it; empty without git.
-    commit: String,
+    pub commit: String,
 }
 
 impl Machine {
@@ -32,7 +32,7 @@ impl Machine {
         Self {
             cpu: cpu.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).into(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            os: std::env::consts::OS,
+            os: std::env::consts::OS.into(),
             rustc: said(&mut rustc),
             burn: burn.unwrap_or_default().into(),
             commit: said(&mut git),

@@ -1,6 +1,7 @@
 //! The benchmark binary: built once, then a process for each measurement.
 
-use super::{Listed, Row};
+use super::plan::Listed;
+use super::row::Row;
 use crate::cargo;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -48,18 +49,18 @@ impl Bench {
             .collect();
         features.sort();
         features.dedup();
-        let mut command = cargo();
-        // The whole workspace's features, so that this and the tests share one build of Burn.
-        command.args(["build", "--workspace", "--bin", "bench", "--message-format=json-render-diagnostics"]);
-        if !features.is_empty() {
-            command.args(["--features", &features.join(",")]);
-        }
-        eprintln!("building the benchmark");
-        let output = command.stderr(Stdio::inherit()).output().context("cargo can't be started")?;
-        ensure!(output.status.success(), "the benchmark can't be built: see cargo's message above");
-        let messages = String::from_utf8_lossy(&output.stdout).into_owned();
-        let path = messages.lines().filter_map(|l| serde_json::from_str::<Message>(l).ok()?.executable).next_back();
-        path.map(Self).context("cargo built no executable called bench")
+        build("bench", &features).map(Self)
+    }
+
+    /// One that is there already.
+    #[cfg(test)]
+    pub fn at(path: &str) -> Self {
+        Self(path.into())
+    }
+
+    /// It, to be told what to do.
+    pub fn command(&self) -> Command {
+        Command::new(&self.0)
     }
 
     /// What there is to time.
@@ -76,8 +77,8 @@ impl Bench {
     pub fn time(&self, row: &Row, seconds: f64, limit: Duration) -> Result<Answer> {
         let start = Instant::now();
         let mut child = Command::new(&self.0)
-            .args(["--model", &row.model, "--mode", row.mode.name(), "--device", &row.device])
-            .args(["--batch", &row.batch.to_string(), "--seconds", &seconds.to_string()])
+            .args(["--model", &row.of.model, "--mode", row.of.mode.name(), "--device", &row.device])
+            .args(["--batch", &row.of.batch.to_string(), "--seconds", &seconds.to_string()])
             .args(["--limit", &limit.as_secs_f64().to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -108,6 +109,25 @@ impl Bench {
         let answer = answer.unwrap_or_else(|error| Answer { error: Some(error), ..Answer::default() });
         Ok(Answer { took: start.elapsed(), ..answer })
     }
+}
+
+/// Builds the workspace's program `bin`: its path.
+///
+/// # Errors
+/// If cargo can't; its messages are shown.
+pub fn build(bin: &str, features: &[String]) -> Result<PathBuf> {
+    let mut command = cargo();
+    // The whole workspace's features, so that this and the tests share one build of Burn.
+    command.args(["build", "--workspace", "--bin", bin, "--message-format=json-render-diagnostics"]);
+    if !features.is_empty() {
+        command.args(["--features", &features.join(",")]);
+    }
+    eprintln!("building {bin}");
+    let output = command.stderr(Stdio::inherit()).output().context("cargo can't be started")?;
+    ensure!(output.status.success(), "{bin} can't be built: see cargo's message above");
+    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let path = messages.lines().filter_map(|l| serde_json::from_str::<Message>(l).ok()?.executable).next_back();
+    path.with_context(|| format!("cargo built no executable called {bin}"))
 }
 
 fn text(mut from: impl Read) -> String {

@@ -1,15 +1,15 @@
 //! What is known of one combination, round by round, and how it is shown.
 
 use super::machine::Machine;
-use super::{Answer, Mode};
+use super::plan::Combination;
+use super::process::Answer;
+use super::samples::{self, cell, round};
 use serde::Serialize;
 use std::time::Duration;
 
 /// One combination of network, mode, batch and device.
 pub struct Row {
-    pub model: String,
-    pub mode: Mode,
-    pub batch: u32,
+    pub of: Combination,
     pub device: String,
     /// Each round's median in milliseconds.
     medians: Vec<f64>,
@@ -47,15 +47,14 @@ pub struct Numbers<'a> {
 
 impl Row {
     /// Nothing known yet.
-    pub fn new(model: &str, mode: Mode, batch: u32, device: &str) -> Self {
-        let (model, device) = (model.into(), device.into());
+    pub fn new(of: Combination, device: &str) -> Self {
         let (medians, spent) = (Vec::new(), Duration::ZERO);
-        Self { model, mode, batch, device, medians, samples: 0, first_ms: None, error: None, spent }
+        Self { of, device: device.into(), medians, samples: 0, first_ms: None, error: None, spent }
     }
 
     /// `lenet5 infer 64 flex`.
     pub fn title(&self) -> String {
-        format!("{} {} {} {}", self.model, self.mode.name(), self.batch, self.device)
+        format!("{} {} {} {}", self.of.model, self.of.mode.name(), self.of.batch, self.device)
     }
 
     /// One more round. An error after a round that went well changes nothing: its number stands.
@@ -72,25 +71,17 @@ impl Row {
 
     /// What is known by now.
     pub fn numbers(&self) -> Numbers<'_> {
-        let mut sorted = self.medians.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let median_ms = match sorted.len() {
-            0 => None,
-            n if n % 2 == 1 => Some(sorted[middle]),
-            _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-        };
-        let round = |x: f64| (1000.0 * x).round() / 1000.0;
+        let median_ms = samples::median(&self.medians);
         Numbers {
-            model: &self.model,
-            mode: self.mode.name(),
-            batch: self.batch,
+            model: &self.of.model,
+            mode: self.of.mode.name(),
+            batch: self.of.batch,
             device: &self.device,
             median_ms: median_ms.map(round),
-            images_per_second: median_ms.map(|ms| round(1000.0 * f64::from(self.batch) / ms)),
-            spread_ms: (sorted.len() > 1).then(|| round(sorted[sorted.len() - 1] - sorted[0])),
+            images_per_second: median_ms.map(|ms| round(1000.0 * f64::from(self.of.batch) / ms)),
+            spread_ms: samples::spread(&self.medians).map(round),
             first_ms: self.first_ms,
-            rounds: sorted.len(),
+            rounds: self.medians.len(),
             samples: self.samples,
             error: self.error.as_deref(),
         }
@@ -107,7 +98,6 @@ pub fn table(rows: &[Row]) -> String {
     let mut count = 0;
     for row in rows {
         let n = row.numbers();
-        let cell = |x: Option<f64>, digits: usize| x.map_or_else(|| "–".into(), |x| format!("{x:.digits$}"));
         let mark = n.error.map_or_else(String::new, |error| {
             count += 1;
             notes.push_str(&format!("[{count}] {error}\n"));
@@ -130,6 +120,11 @@ pub fn table(rows: &[Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::plan::Mode;
+
+    fn row(model: &str, mode: Mode, batch: u32, device: &str) -> Row {
+        Row::new(Combination { model: model.into(), mode, batch }, device)
+    }
 
     fn answer(median_ms: Option<f64>, error: Option<&str>) -> Answer {
         let took = Duration::from_secs(1);
@@ -138,29 +133,29 @@ mod tests {
 
     #[test]
     fn rounds_make_a_median_and_a_spread() {
-        let mut row = Row::new("lenet5", Mode::Infer, 64, "flex");
+        let mut known = row("lenet5", Mode::Infer, 64, "flex");
         for ms in [5.0, 4.0, 8.0] {
-            row.add(answer(Some(ms), None));
+            known.add(answer(Some(ms), None));
         }
-        let n = row.numbers();
+        let n = known.numbers();
         assert_eq!((n.median_ms, n.spread_ms, n.images_per_second), (Some(5.0), Some(4.0), Some(12_800.0)));
         assert_eq!((n.rounds, n.samples, n.first_ms, n.error), (3, 15, Some(9.0), None));
     }
 
     #[test]
     fn a_row_without_numbers_says_why() {
-        let mut row = Row::new("alexnet", Mode::Train, 8, "ndarray");
-        row.add(answer(None, Some("ran out of time")));
-        let table = table(&[row]);
+        let mut known = row("alexnet", Mode::Train, 8, "ndarray");
+        known.add(answer(None, Some("ran out of time")));
+        let table = table(&[known]);
         assert!(table.contains("–  [1]\n[1] ran out of time\n"), "{table}");
     }
 
     #[test]
     fn a_number_outlives_a_later_error() {
-        let mut row = Row::new("alexnet", Mode::Train, 8, "ndarray");
-        row.add(answer(Some(2.0), None));
-        row.add(answer(Some(30.0), Some("ran out of time")));
-        let n = row.numbers();
+        let mut known = row("alexnet", Mode::Train, 8, "ndarray");
+        known.add(answer(Some(2.0), None));
+        known.add(answer(Some(30.0), Some("ran out of time")));
+        let n = known.numbers();
         assert_eq!((n.median_ms, n.rounds, n.error), (Some(2.0), 1, None));
     }
 }

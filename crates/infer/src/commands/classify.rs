@@ -92,19 +92,25 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 /// The numbers that the network is shown, `[crops, channels, height, width]` with 1 or 10 crops, and what was done to get
 /// them.
-fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
-    let image = data::read_image(path)?;
+pub(super) fn prepare(path: &Path, spec: &models::InputSpec, crops: usize) -> Result<(Vec<f32>, String)> {
+    prepared(data::read_image(path)?, spec, crops).with_context(|| path.display().to_string())
+}
+
+/// As [`prepare`], of an image that is read already.
+pub(super) fn prepared(
+    image: image::DynamicImage,
+    spec: &models::InputSpec,
+    crops: usize,
+) -> Result<(Vec<f32>, String)> {
     let mut values = vec![0.0; crops * spec.shape().iter().product::<usize>()];
     let note = if crops == 1 && spec.framing == Framing::Centre && spec.channels == 1 {
-        let digit = data::digit(&image).with_context(|| path.display().to_string())?;
+        let digit = data::digit(&image)?;
         let image = data::ImageRef { channels: 1, height: 28, width: 28, pixels: &digit.pixels };
         data::prepare_into(spec, image, &mut values)?;
         digit.note
     } else {
-        let rgb = image.to_rgb8();
-        let (width, height) = (rgb.width() as usize, rgb.height() as usize);
-        let planes: Vec<u8> = (0..3).flat_map(|c| rgb.as_raw().iter().skip(c).step_by(3)).copied().collect();
-        let image = data::ImageRef { channels: 3, height, width, pixels: &planes };
+        let planes = data::planes(image);
+        let image = planes.view();
         if crops == 1 {
             data::prepare_into(spec, image, &mut values)?;
         } else {

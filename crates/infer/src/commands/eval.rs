@@ -7,7 +7,6 @@ use infer::{Table, evaluate, thousands};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Arguments of `infer eval`.
@@ -68,7 +67,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     );
     let dataset = dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
     let start = Instant::now();
-    let confusion = evaluate(&network, Arc::new(images), arguments.batch as usize, placement.first())?;
+    let confusion = evaluate(&network, images, arguments.batch as usize, placement.first())?;
     let seconds = start.elapsed().as_secs_f64();
 
     let rows = (0..network.classes()).map(|i| Class {

@@ -1,9 +1,8 @@
 //! `infer fetch`.
 
 use anyhow::{Context, Result};
-use infer::{Table, fetch, known, thousands};
+use infer::{Table, fetch_showing, known, thousands};
 use models::zoo;
-use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
 /// Arguments of `infer fetch`.
@@ -33,19 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let names: Vec<_> = known.iter().map(|w| w.name.as_str()).collect();
         format!("no weights of {name} can be downloaded; there are those of {}", names.join(", "))
     })?;
-    let terminal = std::io::stderr().is_terminal();
-    let mut shown = 0;
-    let path = fetch(weights, &arguments.dir, |bytes| {
-        if terminal && bytes >> 20 != shown {
-            shown = bytes >> 20;
-            eprint!("\r{} of {} MiB", shown, weights.size >> 20);
-            let _ = std::io::stderr().flush();
-        }
-    });
-    if shown > 0 {
-        eprintln!();
-    }
-    let path = path?.display().to_string();
+    let path = fetch_showing(weights, &arguments.dir)?.display().to_string();
     println!("{path}: {} bytes, SHA-256 as expected", thousands(weights.size as usize));
     println!("  infer classify --model {} --weights {path} PHOTO", weights.name);
     Ok(())

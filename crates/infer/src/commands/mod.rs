@@ -7,7 +7,10 @@ pub mod export;
 pub mod fetch;
 pub mod list;
 pub mod logits;
+pub mod profile;
+pub mod serve;
 pub mod summary;
+pub mod visualize;
 
 use anyhow::{Context, Result, bail};
 use infer::{Placement, PlacementArguments};

@@ -1,7 +1,9 @@
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
 use burn::module::Module;
+use burn::tensor::Tensor;
 
 /// An activation that stands by itself, where a paper puts something between it and the convolution.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,10 @@ impl Layer for Activate {
         x.each(|x| self.activation.forward(x))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
-        signal.each(|s| self.activation.rectify(s))
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
+        let outputs = &seen.output.0;
+        let signals = signal.split_on(outputs.iter().map(Tensor::device)).0;
+        let rectify = |(s, y)| method.rectify(Some(self.activation), s, y);
+        Maps(signals.into_iter().zip(outputs).map(rectify).collect())
     }
 }

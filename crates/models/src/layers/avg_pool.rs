@@ -1,4 +1,5 @@
 use super::{misfit, spread};
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
@@ -46,7 +47,7 @@ impl Layer for AvgPool {
         x.each(|x| kernels::avg_pool2d(x, self.kernel))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {
         let [_, h, w] = self.spec.input;
         let share = 1.0 / (self.kernel * self.kernel) as f32;
         signal.each(|s| spread(s.mul_scalar(share), self.kernel, h, w))

@@ -1,5 +1,6 @@
-use super::{WeightInit, function, gathered, misfit, per_map, rectify, through, windows};
+use super::{WeightInit, function, gathered, misfit, per_map, through, windows};
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
@@ -167,12 +168,16 @@ impl Layer for Conv {
         (parts, crossing)
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
         let back: Vec<_> = self
             .towers
             .iter()
             .zip(signal.split_on(self.devices()).0)
-            .map(|(tower, s)| adjoint(rectify(self.activation, s), tower.weight.val(), self.window, self.spec.input))
+            .zip(&seen.output.0)
+            .map(|((tower, s), y)| {
+                let s = method.rectify(self.activation, s, y);
+                adjoint(s, tower.weight.val(), self.window, self.spec.input)
+            })
             .collect();
         if self.spec.groups > 1 {
             return Maps(back);

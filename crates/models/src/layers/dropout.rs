@@ -1,3 +1,4 @@
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
 use burn::module::Module;
@@ -33,7 +34,7 @@ impl Layer for Dropout {
         x.each(|x| self.drop.forward(x))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {
         signal
     }
 }

@@ -1,5 +1,6 @@
-use super::{WeightInit, function, gathered, misfit, per_map, rectify, through, tower_name};
+use super::{WeightInit, function, gathered, misfit, per_map, through, tower_name};
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
@@ -104,12 +105,12 @@ impl Layer for Linear {
         (parts, gathered(self.spec.input.iter().product(), towers, parts))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
         let [c, h, w] = self.spec.input;
         let devices = self.towers.iter().map(|tower| tower.weight.lazy_device());
         let device = self.towers[0].weight.lazy_device();
-        let back = self.towers.iter().zip(signal.split_on(devices).0).map(|(tower, s)| {
-            let s = rectify(self.activation, s).flatten::<2>(1, 3);
+        let back = self.towers.iter().zip(signal.split_on(devices).0).zip(&seen.output.0).map(|((tower, s), y)| {
+            let s = method.rectify(self.activation, s, y).flatten::<2>(1, 3);
             s.matmul(tower.weight.val()).to_device(&device)
         });
         let back = back.reduce(|a, b| a + b).expect("a tower");

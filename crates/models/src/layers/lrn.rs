@@ -1,4 +1,5 @@
 use super::{gathered, misfit};
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
 use alloc::{format, vec::Vec};
@@ -48,6 +49,27 @@ impl Lrn {
         &self.config
     }
 
+    /// Each map with its neighbours', added up.
+    fn around(&self, x: Tensor<4>) -> Tensor<4> {
+        let (size, channels) = (self.config.size, x.dims()[1]);
+        let x = x.pad([(0, 0), (size / 2, size / 2), (0, 0), (0, 0)], 0.0);
+        (0..size).map(|i| x.clone().narrow(1, i, channels)).reduce(|a, b| a + b).expect("size is odd")
+    }
+
+    /// The paper's `k + alpha * sum a'^2`.
+    fn scale(&self, x: Tensor<4>) -> Tensor<4> {
+        self.around(x.square()).mul_scalar(self.config.alpha).add_scalar(self.config.k)
+    }
+
+    /// The gradient by `x` of `<normalise(x), signal>`.
+    fn differentiate(&self, x: Tensor<4>, signal: Tensor<4>) -> Tensor<4> {
+        let LrnConfig { alpha, beta, .. } = self.config;
+        let scale = self.scale(x.clone());
+        let own = signal * scale.clone().powf_scalar(-beta);
+        let others = self.around(own.clone() * x.clone() / scale);
+        own - x * others.mul_scalar(2.0 * alpha * beta)
+    }
+
     fn normalise(&self, x: Tensor<4>) -> Tensor<4> {
         let LrnConfig { size, k, alpha, beta, .. } = self.config;
         kernels::lrn(x, kernels::Lrn { size, alpha, beta, k })
@@ -73,8 +95,18 @@ impl Layer for Lrn {
         (towers, if self.config.across_towers { 2 * gathered(size, towers, 1) } else { 0 })
     }
 
-    /// Passed through unchanged: the paper doesn't say how to undo it.
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
-        signal
+    /// Passed through unchanged in a deconvnet: the paper doesn't say how to undo it.
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
+        if !method.differentiates() {
+            return signal;
+        }
+        if self.config.across_towers {
+            let signal = signal.join();
+            let x = seen.input.clone().join_on(&signal.device());
+            return Maps::one(self.differentiate(x, signal));
+        }
+        let inputs = &seen.input.0;
+        let signals = signal.split_on(inputs.iter().map(Tensor::device)).0;
+        Maps(signals.into_iter().zip(inputs).map(|(s, x)| self.differentiate(x.clone(), s)).collect())
     }
 }

@@ -1,11 +1,12 @@
 use super::{misfit, windows};
+use crate::back::{Method, Overlap};
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
 use burn::module::Module;
 use burn::tensor::module::max_pool2d_with_indices;
 use burn::tensor::ops::MaxPoolOptions;
-use burn::tensor::{IndexingUpdateOp, Tensor};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor};
 
 /// The maximum over windows; `kernel > stride` makes them overlap (Krizhevsky 2012, 3.4).
 #[derive(Clone, Copy, Debug)]
@@ -70,24 +71,39 @@ impl Layer for MaxPool {
     }
 
     fn trace(&self, x: Maps) -> Seen {
+        let input = x.clone();
         let (output, switches): (Vec<_>, Vec<_>) =
             x.0.into_iter().map(|x| max_pool2d_with_indices(x, self.options())).unzip();
-        Seen { output: Maps(output), switches: Some(switches) }
+        Seen { input, output: Maps(output), switches: Some(switches) }
     }
 
-    /// Each value goes back to where its maximum was. Windows overlap, so one place can be met twice: the values add
-    /// up, as a gradient's would.
-    fn project(&self, signal: Maps, seen: &Seen) -> Maps {
+    /// Each value goes back to where its maximum was. Windows overlap, so one place can be met twice: see [`Overlap`].
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
         let switches = seen.switches.as_ref().expect("a max pool leaves switches");
         let [_, h, w] = self.spec.input;
         let devices = switches.iter().map(Tensor::device);
         let back = signal.split_on(devices).0.into_iter().zip(switches).map(|(s, at)| {
             let [n, c, oh, ow] = s.dims();
             let flat = [n, c, oh * ow];
+            let (s, at) = (s.reshape(flat), at.clone().reshape(flat));
+            let s = match method.overlap() {
+                Overlap::Add => s,
+                Overlap::Overwrite => last(s, at.clone(), h * w),
+            };
             Tensor::<3>::zeros([n, c, h * w], &s.device())
-                .scatter(2, at.clone().reshape(flat), s.reshape(flat), IndexingUpdateOp::Add)
+                .scatter(2, at, s, IndexingUpdateOp::Add)
                 .reshape([n, c, h, w])
         });
         Maps(back.collect())
     }
+}
+
+/// `signal` `[N, C, windows]` without what a later window, with its maximum at the same of `places` places, overwrites.
+fn last(signal: Tensor<3>, at: Tensor<3, Int>, places: usize) -> Tensor<3> {
+    let [n, c, windows] = signal.dims();
+    let number = Tensor::<1, Int>::arange(0..windows as i64, &signal.device()).reshape([1, 1, windows]);
+    let number = number.expand([n, c, windows]);
+    let none = Tensor::<3, Int>::zeros([n, c, places], &signal.device());
+    let winner = none.scatter(2, at.clone(), number.clone(), IndexingUpdateOp::Max).gather(2, at);
+    signal.mask_fill(winner.not_equal(number), 0.0)
 }

@@ -68,14 +68,6 @@ fn function(activation: Option<Activation>) -> kernels::Function {
     activation.map_or(kernels::Function::Identity, Activation::function)
 }
 
-/// `signal` rectified as `activation` demands on the way back.
-fn rectify(activation: Option<Activation>, signal: Tensor<4>) -> Tensor<4> {
-    match activation {
-        Some(activation) => activation.rectify(signal),
-        None => signal,
-    }
-}
-
 /// Second derivatives carried from an activation's output `y` back to its input: times f'(x)^2, the term with f'' left
 /// out (LeCun 1998, appendix C).
 fn through(activation: Option<Activation>, y: Tensor<4>, h: Tensor<4>) -> Tensor<4> {

@@ -1,5 +1,6 @@
 use super::conv::adjoint;
 use super::{misfit, windows};
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
@@ -78,7 +79,7 @@ impl Layer for OverlapAvgPool {
         Maps::one(kernels::overlap_avg_pool2d(x.join(), kernels::Pool { size: kernel, stride, ceil: true }))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {
         let signal = signal.join();
         let shares = self.shares(&signal.device());
         Maps::one(self.spread(signal * shares))
@@ -108,7 +109,7 @@ mod tests {
         };
         let (x, s) = (tensor(1, [2, 2, 6, 7]), tensor(2, [2, 2, 3, 3]));
         let seen = op.layer().trace(Maps::one(x.clone()));
-        let back = op.layer().project(Maps::one(s.clone()), &seen).join();
+        let back = op.layer().project(Maps::one(s.clone()), &seen, Method::default()).join();
         let there = (seen.output.join() * s).sum().into_scalar::<f32>();
         let here = (x * back).sum().into_scalar::<f32>();
         assert!((there - here).abs() < 1e-5, "{there} {here}");

@@ -1,4 +1,5 @@
 use super::{code, gathered, misfit};
+use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec::Vec};
@@ -67,13 +68,21 @@ impl Layer for Rbf {
         (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
-    /// A class's signal goes back along its code, the point where its penalty is 0.
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    /// In a deconvnet, a class's signal goes back along its code, the point where its penalty is 0; as a gradient, along
+    /// twice the way from the input to the code.
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
         let [c, h, w] = self.spec.input;
         let signal = signal.join().flatten::<2>(1, 3);
         let codes = self.codes.clone().to_device(&signal.device());
         let n = signal.dims()[0];
-        Maps::one(signal.matmul(codes).reshape([n, c, h, w]))
+        let along = signal.clone().matmul(codes);
+        let back = if method.differentiates() {
+            let x = seen.input.clone().join().to_device(&signal.device()).flatten::<2>(1, 3);
+            (along - x * signal.sum_dim(1)).mul_scalar(2.0)
+        } else {
+            along
+        };
+        Maps::one(back.reshape([n, c, h, w]))
     }
 
     /// The penalty of the right class, y = sum (x - w)^2, has the second derivative 2 everywhere (LeCun 1998, eq. 7

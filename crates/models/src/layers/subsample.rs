@@ -1,5 +1,6 @@
-use super::{function, gathered, misfit, per_map, rectify, spread, through};
+use super::{function, gathered, misfit, per_map, spread, through};
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::{Draw, Init};
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, vec};
@@ -73,9 +74,9 @@ impl Layer for Subsample {
         (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
         let [c, h, w] = self.spec.input;
-        let signal = rectify(Some(self.activation), signal.join());
+        let signal = method.rectify(Some(self.activation), signal.join(), &seen.output.0[0]);
         let coefficient = self.coefficient.val().reshape([1, c, 1, 1]);
         Maps::one(spread(signal * coefficient, self.kernel, h, w))
     }

@@ -1,6 +1,7 @@
 use super::conv::adjoint;
-use super::{WeightInit, function, gathered, misfit, per_map, rectify, through, windows};
+use super::{WeightInit, function, gathered, misfit, per_map, through, windows};
 use crate::activation::Activation;
+use crate::back::Method;
 use crate::draw::{Draw, Init};
 use crate::layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec, Window};
 use alloc::{format, string::String, vec, vec::Vec};
@@ -186,8 +187,8 @@ impl Layer for TableConv {
         (1, gathered(self.spec.input.iter().product(), towers, 1))
     }
 
-    fn project(&self, signal: Maps, _: &Seen) -> Maps {
-        let signal = rectify(self.activation, signal.join());
+    fn project(&self, signal: Maps, seen: &Seen, method: Method) -> Maps {
+        let signal = method.rectify(self.activation, signal.join(), &seen.output.0[0]);
         Maps::one(adjoint(signal, self.dense(), self.window, self.spec.input))
     }
 

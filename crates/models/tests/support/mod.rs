@@ -89,7 +89,7 @@ pub fn try_tiny(
     device: &Device,
 ) -> Result<Network, ShapeError> {
     let normalise = Normalise::Range { background: 0.0, ink: 1.0 };
-    let input = InputSpec { channels, height, width, framing: Framing::Centre, normalise };
+    let input = InputSpec { channels, height, width, framing: Framing::Centre, normalise, whitening: None };
     let model = Model { name: "tiny".into(), classes: 2, activation: Activation::Relu };
     Network::new(&layers(Definition::new(input)), model, 1, device)
 }

@@ -1,21 +1,20 @@
-//! `bench`: times one network on one device, in a process of its own. `cargo xtask bench-backends` runs it.
+//! `bench`: times one network on one device, in a process of its own. `cargo xtask bench-backends` and `bench-peers` run it.
 
-use anyhow::{Result, anyhow};
-use burn::tensor::{Tensor, TensorData};
+mod subject;
+
+use anyhow::{Context, Result, anyhow};
 use clap::{Parser, ValueEnum};
-use data::Batch;
 use infer::PlacementArguments;
-use models::{Crossing, Model, reference, zoo};
+use models::{Crossing, Model, device, reference, zoo};
 use serde::Serialize;
 use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
-use train::{Loss, Sgd, gradient};
-
-/// Batches that take turns, so that no call finds its own input in the cache.
-const INPUTS: u32 = 4;
+use subject::Subject;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -27,8 +26,23 @@ struct Cli {
     /// Instead: what there is to time, as a JSON array
     #[arg(long)]
     list: bool,
+    /// Instead: what the device can do at most
+    #[arg(long)]
+    peak: bool,
+    /// Instead: time on request. Each line of standard input is a number of seconds to make calls for
+    #[arg(long)]
+    serve: bool,
+    /// Instead: the memory that one call takes at most
+    #[arg(long)]
+    memory: bool,
+    /// Instead: write the network for PyTorch and ONNX Runtime into this directory
+    #[arg(long, value_name = "DIR")]
+    export: Option<PathBuf>,
+    /// Threads that read memory for --peak [default: one for each core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Network, as `bench --list` names it
-    #[arg(long, required_unless_present = "list", default_value = "")]
+    #[arg(long, required_unless_present_any = ["list", "peak"], default_value = "")]
     model: String,
     /// Forward pass, or forward pass, loss, backward pass and a step of SGD with momentum
     #[arg(long, default_value = "infer")]
@@ -80,15 +94,19 @@ fn main() -> ExitCode {
     infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         if cli.list {
-            let principal = |v: &zoo::Variant| zoo::find(v.family).is_ok_and(|first| first.name == v.name);
-            let all: Vec<_> = zoo::variants()
-                .map(|v| json!({ "model": v.name, "principal": principal(v), "batch": v.batch }))
-                .collect();
-            println!("{}", serde_json::to_string(&all)?);
-            return Ok(());
+            list()
+        } else if cli.peak {
+            let threads = thread::available_parallelism().map_or(1, usize::from);
+            say(&infer::Peak::measure(cli.placement.or_flex()?.first(), cli.threads.unwrap_or(threads))?)
+        } else if let Some(dir) = &cli.export {
+            export(&cli, dir)
+        } else if cli.memory {
+            memory(&cli)
+        } else if cli.serve {
+            serve(&cli)
+        } else {
+            say(&watch(&cli))
         }
-        println!("{}", serde_json::to_string(&watch(&cli))?);
-        Ok(())
     })
 }
 
@@ -145,54 +163,72 @@ fn crossings(cli: &Cli) -> Result<Vec<Crossing>> {
 
 /// Calls the network again and again.
 fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
-    let placement = cli.placement.or_flex()?;
-    let device = placement.first();
-    let on = if cli.mode == Mode::Train { placement.autodiff() } else { placement.clone() };
-    let model = Model::named(&cli.model)?;
-    let mut network = reference::with_formula_weights(on.place(model.build(0, on.first())?)?);
-    let [c, h, w] = network.input().shape();
-    let n = cli.batch as usize;
-    let batches: Vec<Batch> = (0..INPUTS)
-        .map(|i| Batch {
-            images: reference::sines(i, n * c * h * w, 1.0),
-            shape: [n, c, h, w],
-            labels: (0..n).map(|j| (j % model.classes.min(256)) as u8).collect(),
-            indices: (0..cli.batch).collect(),
-        })
-        .collect();
-    let images: Vec<Tensor<4>> =
-        batches.iter().map(|b| Tensor::from_data(TensorData::new(b.images.clone(), b.shape), device)).collect();
-    let mut sgd = Sgd::new(0.9, 5e-4);
-    let sync = || placement.devices().iter().try_for_each(|device| device.sync());
-    let mut call = |i: usize| -> Result<f64> {
-        sync()?;
-        let start = Instant::now();
-        match cli.mode {
-            Mode::Infer => drop(network.forward(images[i].clone())?),
-            Mode::Train => {
-                let loss = Loss::CrossEntropy { smoothing: 0.0 };
-                let (_, gradient) = gradient(&network, &batches[i], loss, device)?;
-                let radius = network.filter_radius();
-                sgd.step(&mut network, &gradient, 1e-4);
-                network.renormalise(radius);
-            }
-        }
-        sync()?;
-        Ok(start.elapsed().as_micros() as f64 / 1000.0)
-    };
-    let mut inputs = (0..INPUTS as usize).cycle();
-    let mut repeat = |seconds: f64, kind: fn(f64) -> Call| -> Result<()> {
-        let start = Instant::now();
-        for i in inputs.by_ref() {
-            calls.send(kind(call(i)?))?;
-            if start.elapsed().as_secs_f64() >= seconds {
-                break;
-            }
-        }
-        Ok(())
-    };
-    repeat(cli.seconds / 2.0, Call::Warming)?;
-    repeat(cli.seconds, Call::Timed)
+    let mut subject = Subject::new(cli)?;
+    subject.repeat(cli.seconds / 2.0, |ms| Ok(calls.send(Call::Warming(ms))?))?;
+    subject.repeat(cli.seconds, |ms| Ok(calls.send(Call::Timed(ms))?))
+}
+
+/// Answers turns until standard input ends: a line with a number of seconds in, a line `{"samples_ms": [...]}` out. The
+/// first line out says that all is ready, and the first image's logits.
+fn serve(cli: &Cli) -> Result<()> {
+    let mut subject = Subject::new(cli)?;
+    say(&json!({ "version": env!("CARGO_PKG_VERSION"), "logits": subject.logits()? }))?;
+    for line in std::io::stdin().lines() {
+        let seconds = seconds(line?.trim()).map_err(|e| anyhow!("standard input: {e}"))?;
+        let mut samples_ms = Vec::new();
+        subject.repeat(seconds, |ms| {
+            samples_ms.push(ms);
+            Ok(())
+        })?;
+        say(&json!({ "samples_ms": samples_ms }))?;
+    }
+    Ok(())
+}
+
+/// One call by a process that did nothing else, and the memory that it took.
+fn memory(cli: &Cli) -> Result<()> {
+    let ms = Subject::new(cli)?.call()?;
+    say(&json!({ "version": env!("CARGO_PKG_VERSION"), "peak_mib": subject::peak_mib()?, "first_ms": ms }))
+}
+
+/// `DIR/model.onnx` and `DIR/model.pth`, with formula weights: what peers load.
+fn export(cli: &Cli, dir: &Path) -> Result<()> {
+    let network =
+        reference::with_formula_weights(Model::named(&cli.model)?.build(0, cli.placement.or_flex()?.first())?);
+    let card = formats::untrained(&network);
+    for (format, name) in [(formats::Format::Onnx, "model.onnx"), (formats::Format::Pytorch, "model.pth")] {
+        let path = dir.join(name);
+        let bytes = formats::write(&network, &card, format)?;
+        data::whole(&path, &bytes).with_context(|| format!("{}: can't be written", path.display()))?;
+    }
+    Ok(())
+}
+
+/// What there is to time.
+fn list() -> Result<()> {
+    let mut all = Vec::new();
+    for v in zoo::variants() {
+        let network = Model::named(v.name)?.build(0, &device::parse("flex")?)?;
+        let rows = network.summary();
+        let layers = rows.iter().map(|r| {
+            let (name, kind, spec) = (&r.name, r.spec.kind, &r.spec);
+            json!({ "name": name, "kind": kind, "macs": spec.macs, "parameters": spec.parameters })
+        });
+        all.push(json!({
+            "model": v.name,
+            "family": v.family,
+            "principal": zoo::find(v.family).is_ok_and(|first| first.name == v.name),
+            "batch": v.batch,
+            "layers": layers.collect::<Vec<_>>(),
+        }));
+    }
+    say(&all)
+}
+
+fn say(answer: &impl Serialize) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{}", serde_json::to_string(answer)?)?;
+    Ok(out.flush()?)
 }
 
 /// `None` of nothing.

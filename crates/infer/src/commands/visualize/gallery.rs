@@ -1,0 +1,71 @@
+//! `infer visualize gallery`.
+
+use super::deconvnet::Whole;
+use super::inside::{Inside, Looks, Maps, Set, Source};
+use super::{Shown, activations, confusion, deconvnet, evolution, filters, invariance, occlusion, top};
+use anyhow::{Context, Result};
+use models::Method;
+use std::io::Write;
+use std::path::PathBuf;
+use visualize::feature_layers;
+
+/// Arguments of `infer visualize gallery`.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    choice: super::super::Choice,
+    #[command(flatten)]
+    source: Source,
+    /// Layer [default: the last convolution with more than one unit in a map]
+    #[arg(long)]
+    layer: Option<String>,
+    /// A run of `train` that kept weights along the way, for the picture of features forming
+    #[arg(long, value_name = "DIR")]
+    run: Option<PathBuf>,
+    /// Directory to write to; pictures of the same names in it are replaced
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    #[command(flatten)]
+    looks: Looks,
+}
+
+/// Runs it.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let Arguments { source, layer, looks, .. } = arguments;
+    let (network, card) = arguments.choice.load_or_draw()?;
+    std::fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("--out {}: can't be made", arguments.out.display()))?;
+    let write = |name: &str, shown: Result<Shown>| -> Result<()> {
+        let path = arguments.out.join(format!("{name}.png"));
+        let shown = shown.with_context(|| name.to_string())?;
+        shown.write(&path)?;
+        writeln!(std::io::stdout(), "{}: {} x {} pixels", path.display(), shown.picture.width, shown.picture.height)?;
+        Ok(())
+    };
+    let inside = Inside::new(network, card, looks.clone());
+    let shot = inside.shot(source)?;
+    let maps = Maps { layer: layer.clone(), maps: Vec::new(), count: 16 };
+    let methods = [Method::default(), Method::Guided, Method::Gradient];
+    write("filters", filters::show(&inside))?;
+    write("activations", activations::show(&inside, &shot, None, 16))?;
+    write("deconvnet", deconvnet::show(&inside, &shot, &maps, Whole::Unit, None, &methods))?;
+    // Wide enough that what is covered is missed.
+    let [_, height, width] = inside.card.input.shape();
+    let patch = occlusion::Patch { size: Some(height.min(width) * 3 / 8), ..Default::default() };
+    write("occlusion", occlusion::show(&inside, &shot, layer.as_deref(), None, &patch.occluder(&inside)?))?;
+    // These look through a data set, which photos by themselves don't have.
+    if source.image.is_some() && source.set.data_dir.is_none() {
+        return Ok(());
+    }
+    let shots = inside.shots(&source.set, 5)?;
+    write("invariance", invariance::show(&inside, &shots, &feature_layers(&inside.network), 41, None))?;
+    write("top", top::show(&inside, &source.set, &maps, 9, Method::default()))?;
+    write("confusion", confusion::confusion(&inside, &source.set))?;
+    write("errors", confusion::errors(&inside, &source.set, 96))?;
+    if let Some(run) = &arguments.run {
+        let few = Maps { count: 8, ..maps };
+        let set = Set { train_split: true, ..source.set.clone() };
+        write("evolution", evolution::show(run, &inside.device, &set, &few, looks))?;
+    }
+    Ok(())
+}

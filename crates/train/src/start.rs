@@ -1,0 +1,190 @@
+//! From a command line to a run under way.
+
+use crate::checkpoint::{self, Progress};
+use crate::cli::Run;
+use crate::recipe::{Order, Recipe};
+use crate::report::Report;
+use crate::run_dir::{RunDir, RunFile};
+use crate::sgd::Sgd;
+use crate::trainer::Trainer;
+use anyhow::{Context, Result, ensure};
+use data::{Dataset, Loader, LoaderOptions, Samples};
+use infer::{Placement, thousands};
+use models::weights::{Card, Training};
+use models::{InputSpec, Network, Normalise, device};
+use serde_json::json;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+/// Trains as the command line says, until the end or until `stop` is set.
+///
+/// # Errors
+/// If something is missing, can't be read or written, or the loss is no longer a number.
+/// [`Interrupted`](infer::exit::Interrupted) if stopped.
+pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
+    let resumed = cli.resume.as_deref().map(RunDir::open).transpose()?;
+    let (mut recipe, earlier) = match &resumed {
+        Some((_, run)) => (run.recipe.clone(), Some(run)),
+        None => (Recipe::load(&cli.recipe, &cli.set)?, None),
+    };
+    recipe.training.epochs = cli.epochs.unwrap_or(recipe.training.epochs);
+    recipe.seed = cli.seed.unwrap_or(recipe.seed);
+    let placement = match (cli.placement.given()?, earlier) {
+        (Some(placement), _) => placement,
+        (None, Some(run)) => Placement::parse(&run.device)?,
+        (None, None) => cli.placement.or_flex()?,
+    };
+    let data_dir = cli.data_dir.clone().or(earlier.and_then(|r| r.data_dir.clone()));
+    let on_bad_image = cli.on_bad_image.or(earlier.map(|r| r.on_bad_image)).unwrap_or_default();
+    let (dataset, dir) = dataset(&recipe, data_dir.as_deref())?;
+    let model = recipe.model(dataset.classes.len())?;
+    let on = placement.autodiff();
+    let network = on.place(model.build(recipe.seed, on.first())?)?;
+    recipe.data.augment().check(network.input())?;
+    check_rates(&recipe, &network)?;
+
+    // A resumed run is still the run that its first command began.
+    let command = earlier.map_or_else(|| command(cli, &recipe, &placement), |run| run.command.clone());
+    let run_file = RunFile { command, device: placement.to_string(), data_dir, on_bad_image, recipe: recipe.clone() };
+    let report = Report::new(cli.json, recipe.training.epochs);
+    let (run, is_new) = match resumed {
+        None => (RunDir::create(cli.out.as_deref(), &run_file)?, true),
+        Some((run, _)) => (run, false),
+    };
+    let Dataset { name: dataset_name, classes, train, test } = dataset;
+    let train = recipe.data.limit.map_or_else(|| train.clone(), |n| train.clone().take(n));
+    let (train, validation) = match recipe.data.validation {
+        0 => (train, None),
+        n => train.split_off_last(n).map(|(t, v)| (t, Some(v))).context("data.validation")?,
+    };
+    let network = whitened(network, &recipe, &train, dir.as_deref(), &report)?;
+    let optimizer = &recipe.optimizer;
+    let mut sgd = Sgd::new(optimizer.momentum, optimizer.weight_decay).with_rates(optimizer.rates.clone());
+    // A run that ended before its first checkpoint starts again; it has nothing to lose.
+    let saved = match is_new {
+        true => None,
+        false => checkpoint::load(&run, &network, &mut sgd, |problem| report.warn(&problem))?,
+    };
+    let (network, progress) = saved.unwrap_or((network, Progress::default()));
+    let card = Card {
+        input: network.input().clone(),
+        model,
+        classes,
+        training: Some(Training {
+            dataset: dataset_name.clone(),
+            recipe: recipe.name.clone(),
+            command: run_file.command,
+            seed: recipe.seed,
+            epochs: progress.epoch,
+            test_error: None,
+        }),
+    };
+    report.say(&format!("{} ({} parameters) on {dataset_name}", card.model.name, thousands(network.parameters())));
+    report.say(&format!(
+        "{} images to train, {} to validate, {} to test; recipe {}, seed {}, device {placement}, files in {}",
+        thousands(train.len()),
+        thousands(validation.as_ref().map_or(0, Samples::len)),
+        thousands(test.len()),
+        recipe.name,
+        recipe.seed,
+        run.path().display()
+    ));
+    if let Some(crossings) = placement.crossings_in_words(&network) {
+        report.say(&format!("{crossings}; as many come back as gradients"));
+    }
+    report.event(&json!({
+        "event": "start", "model": card.model.name, "parameters": network.parameters(), "dataset": dataset_name,
+        "device": placement.to_string(), "seed": recipe.seed, "epochs": recipe.training.epochs, "run": run.path(),
+        "crossings": placement.crossings(&network),
+    }));
+    let options = LoaderOptions {
+        batch_size: recipe.data.batch_size,
+        seed: recipe.seed,
+        threads: cli.threads,
+        shuffle: true,
+        fixed_order: recipe.data.order == Order::Constant,
+        augment: recipe.data.augment(),
+        on_bad_image: on_bad_image.into(),
+    };
+    let loader = Loader::new(train, network.input().clone(), options)?;
+    let now = Instant::now();
+    let mut trainer = Trainer {
+        seconds_before: progress.seconds,
+        recipe,
+        run,
+        placement,
+        report,
+        network,
+        sgd,
+        progress,
+        loader,
+        validation,
+        on_bad_image: on_bad_image.into(),
+        card,
+        started: now,
+        saved: now,
+        checkpoint_every: (Duration::from_secs(cli.checkpoint_seconds), cli.checkpoint_steps),
+        bad: Default::default(),
+        warned: false,
+    };
+    trainer.run(stop)?;
+    trainer.test(test, &dataset_name)
+}
+
+/// The recipe's data set, and where it is on disk.
+fn dataset(recipe: &Recipe, data_dir: Option<&Path>) -> Result<(Dataset, Option<std::path::PathBuf>)> {
+    if let (Some(synthetic), None) = (&recipe.data.synthetic, data_dir) {
+        let device = device::parse("flex")?;
+        let network = recipe.model(synthetic.classes.into())?.build(0, &device)?;
+        return Ok((synthetic.dataset(network.input())?, None));
+    }
+    let path = match data_dir {
+        Some(dir) => dir.to_path_buf(),
+        None => data::locate(&recipe.data.dataset).with_context(|| {
+            format!(
+                "recipe {} trains on {}. `train fetch` lists what it can download; `--data-dir` names what you have",
+                recipe.name, recipe.data.dataset
+            )
+        })?,
+    };
+    let dataset = data::open(&path)?;
+    Ok((dataset, Some(path)))
+}
+
+/// The network, with the recipe's whitening fitted on what it is trained on.
+fn whitened(
+    network: Network,
+    recipe: &Recipe,
+    train: &Samples,
+    dir: Option<&Path>,
+    report: &Report,
+) -> Result<Network> {
+    let Some(whitening) = &recipe.data.whitening else { return Ok(network) };
+    let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
+    let input = InputSpec { normalise, ..network.input().clone() };
+    let started = Instant::now();
+    let fitted = data::fit_whitening(&input, whitening, train, dir.filter(|dir| dir.is_dir()))?;
+    report.say(&format!("whitening fitted on {} images, {:.0} s", train.len(), started.elapsed().as_secs_f64()));
+    Ok(network.with_input(InputSpec { whitening: Some(fitted), ..input }))
+}
+
+/// # Errors
+/// If a rate of the recipe is for no weight at all.
+fn check_rates(recipe: &Recipe, network: &Network) -> Result<()> {
+    let names: Vec<_> = network.param_shapes().into_iter().map(|(name, _)| name).collect();
+    for word in recipe.optimizer.rates.keys() {
+        let known = || names.iter().any(|name| name.split('.').any(|part| part == word));
+        ensure!(known(), "optimizer.rates: no weight has '{word}' in its name; there are {}", names.join(", "));
+    }
+    Ok(())
+}
+
+/// The command that trains the same weights.
+fn command(cli: &Run, recipe: &Recipe, placement: &Placement) -> String {
+    let changes: String = cli.set.iter().map(|c| format!(" --set {c}")).collect();
+    let epochs = cli.epochs.map_or_else(String::new, |n| format!(" --epochs {n}"));
+    // Dropout draws other numbers on other devices.
+    let towers = if placement.devices().len() > 1 { format!(" --towers {placement}") } else { String::new() };
+    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}{towers}", recipe.name, recipe.seed)
+}

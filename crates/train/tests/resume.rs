@@ -1,0 +1,143 @@
+//! Runs that are killed, on disks that are full, broken or read-only: nothing is lost, and nothing changes.
+
+#![cfg(unix)]
+
+mod support;
+
+use data::random::{Purpose, Rng, stream};
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use support::{Bench, run};
+
+const FILES: [&str; 3] = ["best.safetensors", "last.safetensors", "confusion.csv"];
+
+/// Much that has a state: momentum, a plateau, distortions, parts of batches, checkpoints in the middle of epochs.
+const STATE: [&str; 12] = [
+    "--epochs",
+    "8",
+    "--checkpoint-steps",
+    "5",
+    "--set",
+    "data.distortion={}",
+    "--set",
+    "training.accumulate=2",
+    "--set",
+    "schedule={ kind = \"plateau\", rate = 0.05, factor = 0.5, patience = 1 }",
+    "--set",
+    "optimizer.clip=2.0",
+];
+
+/// Killed at random moments, gently now and then, and resumed each time: the same bytes as without.
+#[test]
+fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
+    let bench = Bench::new();
+    let started = std::time::Instant::now();
+    let (code, _, err) = run(&mut bench.smoke("whole", &STATE));
+    assert_eq!(code, Some(0), "{err}");
+    let whole = started.elapsed();
+
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    println!("seed {seed}");
+    let mut random = stream(seed, Purpose::Order, 0, 0);
+    let mut child = bench.smoke("pieces", &STATE).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    // Before that it is no run yet, and there is nothing to go on with.
+    while !bench.dir.path().join("pieces/run.toml").exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    for i in 0..10 {
+        let share = f64::from(random.next_u32()) / f64::from(u32::MAX);
+        std::thread::sleep(whole.mul_f64(0.3 * share));
+        let gentle = i % 4 == 3;
+        Command::new("kill").args([if gentle { "-INT" } else { "-KILL" }, &child.id().to_string()]).status().unwrap();
+        let code = child.wait().unwrap().code();
+        // 3: interrupted and saved; 0: it was done before the signal came; none: killed.
+        assert!(matches!(code, Some(0 | 3) | None), "{code:?}");
+        assert!(bench.checkpoints("pieces").len() <= 3, "more than two are kept");
+        let resume = bench.command(&["--resume", "pieces", "--checkpoint-steps", "5"]).stdout(Stdio::null()).spawn();
+        child = resume.unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    for file in FILES {
+        assert!(bench.read(&format!("whole/{file}")) == bench.read(&format!("pieces/{file}")), "{file}, seed {seed}");
+    }
+    assert_eq!(bench.checkpoints("pieces").len(), 2);
+}
+
+#[test]
+fn a_truncated_checkpoint_gives_way_to_the_one_before() {
+    let bench = Bench::new();
+    let (code, _, err) = run(&mut bench.smoke("whole", &STATE));
+    assert_eq!(code, Some(0), "{err}");
+    run(bench.smoke("run", &STATE).args(["--epochs", "3"]));
+    let [before, newest] = &bench.checkpoints("run")[..] else { panic!("expected two checkpoints") };
+    let bytes = fs::read(newest).unwrap();
+    fs::write(newest, &bytes[..bytes.len() / 2]).unwrap();
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "8"]));
+    assert_eq!(code, Some(0), "{err}");
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_string();
+    let says = format!("run/{}: the checkpoint can't be used", name(newest));
+    assert!(err.contains(&says) && err.contains(&format!("going on from {}", name(before))), "{err}");
+    // The card tells how often the first command was to pass over the data: the weights alone are compared.
+    let weights = |run: &str| {
+        let device = models::device::parse("flex").unwrap();
+        models::weights::load(&bench.read(&format!("{run}/last.safetensors")), &device).unwrap().0.tensors()
+    };
+    assert!(weights("whole") == weights("run"));
+
+    for path in bench.checkpoints("run") {
+        fs::write(path, "nonsense").unwrap();
+    }
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "9"]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("the checkpoint can't be used"), "{err}");
+}
+
+/// Files may have 400 KB at most: LeNet-5's weights fit, a checkpoint of weights and velocities doesn't.
+#[test]
+fn a_full_disk_ends_the_run_and_leaves_everything_whole() {
+    let bench = Bench::new();
+    let first = ["--epochs", "1"];
+    let (code, _, err) = run(&mut bench.smoke("run", &first));
+    assert_eq!(code, Some(0), "{err}");
+    let before: Vec<_> = bench.checkpoints("run").iter().map(|p| (p.clone(), fs::read(p).unwrap())).collect();
+    let program = env!("CARGO_BIN_EXE_train");
+    let script = format!("trap '' XFSZ; ulimit -f 400; exec {program} --resume run --epochs 4");
+    let (code, _, err) = run(Command::new("bash").current_dir(bench.dir.path()).args(["-c", &script]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("run/checkpoint-") && err.contains("can't be written"), "{err}");
+    let after: Vec<_> = bench.checkpoints("run").iter().map(|p| (p.clone(), fs::read(p).unwrap())).collect();
+    assert!(before == after);
+    let parts = fs::read_dir(bench.dir.path().join("run")).unwrap();
+    assert!(parts.map(|e| e.unwrap().file_name()).all(|name| !name.to_str().unwrap().ends_with(".part")));
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "2"]));
+    assert_eq!(code, Some(0), "{err}");
+}
+
+/// For root nothing is read-only: the program runs as nobody then.
+#[test]
+fn a_read_only_directory_is_an_error_that_changes_nothing() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let bench = Bench::new();
+    let (code, _, err) = run(&mut bench.smoke("run", &["--epochs", "1"]));
+    assert_eq!(code, Some(0), "{err}");
+    let (top, dir) = (bench.dir.path(), bench.dir.path().join("run"));
+    let program = top.join("train");
+    fs::copy(env!("CARGO_BIN_EXE_train"), &program).unwrap();
+    let before = bench.checkpoints("run");
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(top, 0o755);
+    mode(&dir, 0o555);
+    let mut command = Command::new(&program);
+    command.current_dir(top).args(["--resume", "run", "--epochs", "2"]);
+    if fs::metadata(top).unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    }
+    let (code, _, err) = run(&mut command);
+    mode(&dir, 0o755);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("run/last.safetensors: can't be written"), "{err}");
+    assert_eq!(bench.checkpoints("run"), before);
+}
