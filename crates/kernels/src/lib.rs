@@ -7,6 +7,7 @@
 //!
 //! Shapes are NCHW. All operators compute in f32 on Flex; another float type runs Burn's operators there, too.
 #![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(feature = "autodiff"), allow(dead_code))] // the gradients' parts
 extern crate alloc;
 
 #[cfg(feature = "autodiff")]
