@@ -4,6 +4,7 @@ mod evaluate;
 pub mod exit;
 mod fetch;
 mod http;
+pub mod memory;
 mod peak;
 pub mod picture;
 mod placement;

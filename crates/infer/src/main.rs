@@ -44,6 +44,7 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         match cli.command {
             Command::Classify(arguments) => commands::classify::run(&arguments),

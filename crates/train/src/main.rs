@@ -10,6 +10,7 @@ use train::cli::{Cli, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         match &cli.command {
             Some(Command::Fetch(arguments)) => return train::fetch(arguments),

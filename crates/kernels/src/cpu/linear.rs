@@ -2,7 +2,7 @@
 //! read once, in order, for all images.
 
 use super::tile::{self, CHUNK, Steps, Tile};
-use super::{Isa, par};
+use super::{Isa, par, vector};
 use pulp::{Simd, WithSimd};
 
 /// `y = x w^T + b` for `x` `[n, k]`, `weight` `[m, k]`, `bias` `[m]` or none.
@@ -112,7 +112,7 @@ impl Dots<'_> {
                 // SAFETY: as above.
                 let x = unsafe { x.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
                 for (sum, w) in sums.iter_mut().zip(weights) {
-                    *sum = simd.mul_add_e_f32s(x, w, *sum);
+                    *sum = vector::mul_add(simd, x, w, *sum);
                 }
             }
         }
@@ -120,7 +120,7 @@ impl Dots<'_> {
             for (sums, x) in sums.iter_mut().zip(x) {
                 let x = simd.partial_load_f32s(&x[len - rest..]);
                 for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = simd.mul_add_e_f32s(x, simd.partial_load_f32s(&w[len - rest..]), *sum);
+                    *sum = vector::mul_add(simd, x, simd.partial_load_f32s(&w[len - rest..]), *sum);
                 }
             }
         }

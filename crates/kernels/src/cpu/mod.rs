@@ -17,7 +17,7 @@ pub mod sgd;
 pub mod subsample;
 mod tile;
 pub(crate) mod vector;
+mod windows;
 mod winograd;
-mod winograd_weights;
 
 pub use isa::Isa;

@@ -7,7 +7,7 @@
 use super::conv::{Shape, finish};
 use super::planes::Planes;
 use super::tile::{self, Steps, Tile};
-use super::{Isa, par};
+use super::{Isa, par, vector};
 use pulp::{Simd, WithSimd};
 
 /// The most maps that are few.
@@ -170,7 +170,7 @@ impl WithSimd for Weights<'_> {
         while m < self.s.m {
             let left = self.s.m - m;
             let mut k = self.columns.start;
-            let rows = if left % 4 == 0 { 4 } else { left.min(3) };
+            let rows = if left.is_multiple_of(4) { 4 } else { left.min(3) };
             while k < self.columns.end {
                 let five = self.columns.end - k >= 5;
                 match (rows, five) {
@@ -217,7 +217,7 @@ impl Weights<'_> {
                     // SAFETY: as above.
                     let dz = unsafe { dz.as_ptr().add(at).cast::<S::f32s>().read_unaligned() };
                     for (sum, x) in sums.iter_mut().zip(maps) {
-                        *sum = simd.mul_add_e_f32s(dz, x, *sum);
+                        *sum = vector::mul_add(simd, dz, x, *sum);
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! The kernel under every matrix product: a tile of sums that stays in registers.
 
-use super::Isa;
+use super::{Isa, vector};
 use pulp::{Simd, WithSimd};
 
 /// Rows of a panel of A are stored by runs of as many steps: `[k / CHUNK][rows][CHUNK]`, so that packing copies runs.
@@ -133,7 +133,7 @@ impl Tile<'_> {
                         let value = simd.splat_f32s(*chunk.add(r * a_row + lane * a_step));
                         let mut v = 0;
                         while v < VECTORS {
-                            sums[r][v] = simd.mul_add_e_f32s(value, vectors[v], sums[r][v]);
+                            sums[r][v] = vector::mul_add(simd, value, vectors[v], sums[r][v]);
                             v += 1;
                         }
                         r += 1;

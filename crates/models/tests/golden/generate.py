@@ -432,7 +432,7 @@ VARIANTS = {
     "alexnet-bvlc": (lambda: AlexNet("rnp", **CAFFE), PIXELS, 3e-6, 5),
     "alexnet-chapter": (lambda: AlexNet("pnr"), PIXELS, 1e-5, 5),
     "alexnet-single": (lambda: AlexNet(towers=1), PIXELS, 1e-5, 5),
-    "alexnet-torchvision": (AlexNetTorchvision, 1.0, 0.002, 5),
+    "alexnet-torchvision": (AlexNetTorchvision, 1.0, 0.0005, 5),
     "zfnet": (ZFNet, PIXELS, 1e-5, 5),
     "zfnet512": (ZFNet512, PIXELS, 1e-5, 5),
     "nin-cifar10": (lambda: nin_small([3, 32, 32], [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 10)]), 1.0, 0.01, 5),

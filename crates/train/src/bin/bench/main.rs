@@ -91,6 +91,7 @@ struct Row<'a> {
 }
 
 fn main() -> ExitCode {
+    infer::memory::keep();
     infer::exit::run(|cli: Cli| -> Result<()> {
         if cli.list {
             list()

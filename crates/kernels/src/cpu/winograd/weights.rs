@@ -2,10 +2,10 @@
 //! kernels that filter its `T`x`T` inputs, and `TAPS`x`TAPS` comes out. Products are summed over all tiles before the
 //! last transform.
 
-use super::conv::Shape;
-use super::tile::{CHUNK, Steps, Tile};
-use super::winograd::{Plan, input_1d, kernel_1d, output_1d, sized, spread};
-use super::{Isa, par};
+use super::{Plan, input_1d, kernel_1d, output_1d, sized, spread};
+use crate::cpu::conv::Shape;
+use crate::cpu::tile::{CHUNK, Steps, Tile};
+use crate::cpu::{Isa, par};
 use pulp::{Simd, WithSimd};
 
 /// Numbers of transformed inputs and gradients that are worked on at a time.
