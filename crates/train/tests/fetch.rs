@@ -44,47 +44,6 @@ fn serve(file: Vec<u8>) -> String {
 }
 
 #[test]
-mod support;
-
-use sha2::{Digest, Sha256};
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
-use std::process::Stdio;
-use std::thread;
-use std::time::Duration;
-use support::{Bench, run};
-
-/// Serves `file` for ever; the first answer stalls after half of it.
-fn serve(file: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/bars.bin", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for (i, stream) in listener.incoming().enumerate() {
-            let mut stream = stream.unwrap();
-            let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
-            let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
-            let range = head.iter().find_map(|line| line.strip_prefix("Range: bytes=")?.strip_suffix('-'));
-            let from: usize = range.map_or(0, |from| from.parse().unwrap());
-            let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
-            let (left, last, all) = (file.len() - from, file.len() - 1, file.len());
-            write!(
-                stream,
-                "HTTP/1.1 {status}\r\nContent-Length: {left}\r\nContent-Range: bytes {from}-{last}/{all}\r\n\r\n"
-            )
-            .unwrap();
-            if i == 0 {
-                stream.write_all(&file[..all / 2]).unwrap();
-                thread::sleep(Duration::from_secs(60));
-            } else {
-                stream.write_all(&file[from..]).unwrap();
-            }
-        }
-    });
-    address
-}
-
-#[test]
 #[cfg(unix)]
 fn a_killed_download_goes_on_and_is_checked() {
     let bench = Bench::new();
