@@ -15,7 +15,7 @@
 //!
 //! let images = Images { channels: 1, height: 28, width: 28, pixels: vec![0; 3 * 784], labels: vec![7, 2, 1] };
 //! let options = LoaderOptions { batch_size: 2, threads: 1, ..Default::default() };
-//! let loader = Loader::new(images.into(), models::InputSpec::lenet(), options)?;
+//! let loader = Loader::new(images, models::InputSpec::lenet(), options)?;
 //! for (batch, n) in loader.epoch(0, 0).zip([2, 1]) {
 //!     assert_eq!(batch?.shape, [n, 1, 32, 32]);
 //! }

@@ -1,8 +1,6 @@
 //! Convolutions and fully connected layers on Flex against f64 sums, and their gradients against Burn's.
 #![allow(clippy::unwrap_used)] // helpers of tests
 
-#![allow(clippy::unwrap_used)] // helpers of tests
-
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};

@@ -114,3 +114,42 @@ impl ParamMapper for Step<'_> {
         Param::initialized(id, Tensor::from_inner(weight.reshape(shape)).require_grad())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::{Model, device};
+
+    #[test]
+    fn rates_go_by_words_and_multiply_with_each_weight_s_own_factor() {
+        let on = device::parse("flex").unwrap().autodiff();
+        let mut network = Model::named("lenet5-dense").unwrap().build(1, &on).unwrap();
+        let before = network.tensors();
+        let flat = |value: f32| -> BTreeMap<String, Tensor<1>> {
+            let numbers = |data: &TensorData| Tensor::full([data.num_elements()], value, &on.clone().inner());
+            before.iter().map(|(name, data)| (name.clone(), numbers(data))).collect()
+        };
+        let rates = BTreeMap::from([("bias".to_string(), 2.0), ("F6".to_string(), 0.1), ("C1".to_string(), 0.0)]);
+        let mut sgd = Sgd::new(0.0, 0.0).with_rates(rates);
+        let mut steps = |network: &mut Network, gradient: f32| -> BTreeMap<&'static str, f32> {
+            let was = network.tensors();
+            sgd.step(network, &flat(gradient), 0.5);
+            let is = network.tensors();
+            let first = |name: &&'static str| {
+                let at = |tensors: &Tensors| tensors[*name].iter::<f32>().next().unwrap();
+                (*name, at(&was) - at(&is))
+            };
+            // From here on each weight's own factor is 3, too.
+            sgd.set_factors(flat(3.0));
+            ["C5.weight", "C5.bias", "F6.weight", "F6.bias", "C1.weight"].iter().map(first).collect()
+        };
+        for own in [1.0, 3.0] {
+            let moved = steps(&mut network, 1.0);
+            for (name, rate) in
+                [("C5.weight", 1.0), ("C5.bias", 2.0), ("F6.weight", 0.1), ("F6.bias", 0.2), ("C1.weight", 0.0)]
+            {
+                assert!((moved[name] - 0.5 * rate * own).abs() < 1e-6, "{name}: {} with {own}", moved[name]);
+            }
+        }
+    }
+}

@@ -18,7 +18,8 @@ fn serve(file: Vec<u8>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/bars.bin", listener.local_addr().unwrap());
     thread::spawn(move || {
-        for (i, stream) in listener.incoming().enumerate() {
+        let mut stalled = None; // held open
+        for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
             let head: Vec<_> = lines.take_while(|line| !line.is_empty()).collect();
@@ -31,9 +32,9 @@ fn serve(file: Vec<u8>) -> String {
                 "HTTP/1.1 {status}\r\nContent-Length: {left}\r\nContent-Range: bytes {from}-{last}/{all}\r\n\r\n"
             )
             .unwrap();
-            if i == 0 {
+            if stalled.is_none() {
                 stream.write_all(&file[..all / 2]).unwrap();
-                thread::sleep(Duration::from_secs(60));
+                stalled = Some(stream);
             } else {
                 stream.write_all(&file[from..]).unwrap();
             }
