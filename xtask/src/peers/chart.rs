@@ -96,7 +96,10 @@ fn panel(area: &DrawingArea<BitMapBackend<'_>, Shift>, mode: Mode, title: &str, 
         let ink = if framework == Framework::PyTorch { BLACK } else { WHITE };
         let style = ("sans-serif", 13).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Bottom));
         chart.draw_series(
-            mine.iter().map(|b| Text::new(format!("{:.2}", b.3), ((b.1 + b.2) / 2.0, 0.0), style.clone())),
+            // One that all are measured by says nothing new, and there is no room for it.
+            mine.iter()
+                .filter(|_| *framework != base)
+                .map(|b| Text::new(format!("{:.2}", b.3), ((b.1 + b.2) / 2.0, 0.0), style.clone())),
         )?;
     }
     chart
