@@ -98,7 +98,7 @@ fn panel(area: &DrawingArea<BitMapBackend<'_>, Shift>, mode: Mode, title: &str, 
         chart.draw_series(
             // One that all are measured by says nothing new, and there is no room for it.
             mine.iter()
-                .filter(|_| *framework != base)
+                .filter(|_| framework != base)
                 .map(|b| Text::new(format!("{:.2}", b.3), ((b.1 + b.2) / 2.0, 0.0), style.clone())),
         )?;
     }
