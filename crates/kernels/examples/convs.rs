@@ -1,4 +1,4 @@
-//! Times the convolutions of the networks, kernel by kernel: `cargo run -p kernels --example convs`.
+//! Times the convolutions of the networks, kernel by kernel: `cargo run --example convs`.
 
 use kernels::Function;
 use kernels::cpu::{Isa, conv, par};

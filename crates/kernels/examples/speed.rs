@@ -1,7 +1,7 @@
 //! What the kernels that aren't convolutions take at AlexNet's and LeNet-5's sizes, beside the same of Burn's operators:
 //! medians in ms, and GB/s of what a single pass over inputs and outputs moves.
 //!
-//! `cargo run --release --example speed [BATCH]`
+//! `cargo run --example speed [BATCH]`
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
