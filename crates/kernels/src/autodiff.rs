@@ -1,5 +1,6 @@
 //! The operators' derivatives, for every backend.
 
+use crate::choice::Dropout;
 use crate::ops::{Avg, Conv, Function, Kernels, Lrn, Pool, Sgd};
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
@@ -95,6 +96,12 @@ backward!(AvgPoolStep, 1, (F<B>, Avg), |parents, (x, avg), dy, grads| {
 backward!(OverlapAvgPoolStep, 1, (F<B>, Pool), |parents, (x, pool), dy, grads| {
     if let [Some(node)] = parents {
         grads.register::<B>(node.id, B::overlap_avg_pool_dx(x, dy, pool));
+    }
+});
+
+backward!(DropoutStep, 1, Dropout, |parents, dropout, dy, grads| {
+    if let [Some(node)] = parents {
+        grads.register::<B>(node.id, B::dropout(dy, dropout));
     }
 });
 
@@ -201,6 +208,13 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         tracked!(CrossEntropyStep, [logits], B::cross_entropy(logits.clone(), labels.clone()), |y| {
             let _ = &y;
             (logits, labels)
+        })
+    }
+
+    fn dropout(x: F<Self>, dropout: Dropout) -> F<Self> {
+        tracked!(DropoutStep, [x], B::dropout(x, dropout), |y| {
+            let _ = &y;
+            dropout
         })
     }
 

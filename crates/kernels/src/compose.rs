@@ -1,10 +1,11 @@
 //! The operators composed of Burn's own: what a backend without kernels runs.
 
+use crate::choice::Dropout;
 use crate::ops::{Avg, Conv, Function, Kernels, Lrn, Pool, Sgd};
 use alloc::vec::Vec;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{Shape, Slice};
+use burn::tensor::{Shape, Slice, TensorData};
 
 pub fn apply<B: Kernels>(x: FloatTensor<B>, function: Function) -> FloatTensor<B> {
     match function {
@@ -176,6 +177,13 @@ pub fn cross_entropy_dx<B: Kernels>(
     let softmax = B::softmax(logits, 1);
     let add = burn::tensor::IndexingUpdateOp::Add;
     B::float_mul(B::float_scatter(1, softmax, labels, minus_one, add), share)
+}
+
+pub fn dropout<B: Kernels>(x: FloatTensor<B>, dropout: Dropout) -> FloatTensor<B> {
+    let shape = x.shape();
+    let mask: Vec<f32> = dropout.mask(shape.num_elements()).collect();
+    let mask = B::float_from_data(TensorData::new(mask, shape), &x.device());
+    B::float_mul(x.clone(), B::float_cast(mask, x.dtype().into()))
 }
 
 pub fn sgd<B: Kernels>(

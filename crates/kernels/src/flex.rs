@@ -9,6 +9,7 @@ mod products;
 #[cfg(feature = "std")]
 mod kernels {
     use super::products;
+    use crate::choice::Dropout;
     use crate::ops::{Avg, Conv, Function, Kernels, Lrn, Pool, Sgd};
     use crate::{compose, cpu};
     use burn::backend::flex::{FlexTensor, Layout};
@@ -256,6 +257,18 @@ mod kernels {
             let [_, classes] = logits.shape().dims();
             let share = values(&dy)[0];
             made(logits.shape(), |dx| cpu::loss::cross_entropy_dx(values(&logits), classes, label, share, dx))
+        }
+
+        fn dropout(x: FlexTensor, dropout: Dropout) -> FlexTensor {
+            if !known([&x]) {
+                return compose::dropout::<Self>(x, dropout);
+            }
+            let mut x = ordered(x);
+            if let Some(values) = owned(&mut x) {
+                cpu::dropout::apply_in_place(values, dropout);
+                return x;
+            }
+            made(x.shape(), |y| cpu::dropout::apply(values(&x), dropout, y))
         }
 
         fn sgd(weight: FlexTensor, velocity: FlexTensor, gradient: FlexTensor, step: Sgd) -> (FlexTensor, FlexTensor) {

@@ -12,6 +12,7 @@ extern crate alloc;
 
 #[cfg(feature = "autodiff")]
 mod autodiff;
+mod choice;
 mod compose;
 #[cfg(feature = "std")]
 pub mod cpu;
@@ -24,7 +25,8 @@ pub use cpu::par::alone;
 pub use ops::{Avg, Conv, Function, Lrn, Pool, Sgd};
 
 use burn::backend::Dispatch;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use choice::Dropout;
 use ops::Kernels;
 
 /// `f(x * w + b)`: a convolution of `[N, C, H, W]` with `weight` `[M, C / groups, kh, kw]` and `bias` `[M]`, `function`
@@ -78,6 +80,35 @@ pub fn subsample(x: Tensor<4>, coefficient: Tensor<1>, bias: Tensor<1>, size: us
 /// Mean cross-entropy of logits `[N, classes]` with the classes `[N]` that are true, in nats: `[1]`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
     wrap(Dispatch::cross_entropy(logits.into_dispatch(), labels.into_dispatch()))
+}
+
+/// Each value silenced with probability `rate`, the others times `1 / (1 - rate)`.
+///
+/// Which ones is drawn from the device's generator, the one that [`Device::seed`] seeds: all of it, or on Flex a key, of
+/// which, and of a value's place, the rest is a function.
+///
+/// # Panics
+/// If `rate` isn't in `[0, 1)`.
+pub fn dropout<const D: usize>(x: Tensor<D>, rate: f64) -> Tensor<D> {
+    assert!((0.0..1.0).contains(&rate), "values can't be silenced at a rate of {rate}");
+    if !is_flex(&x.device()) {
+        let mask = x.random_like(Distribution::Bernoulli(1.0 - rate));
+        return x * mask * (1.0 / (1.0 - rate));
+    }
+    // Three times the 24 bits of a number in [0, 1).
+    let draws = Tensor::<1>::random([3], Distribution::Default, &x.device().inner()).into_data();
+    let key = draws.iter::<f32>().fold(0, |key: u64, draw| key << 20 ^ (draw * 16_777_216.0) as u64);
+    wrap(Dispatch::dropout(x.into_dispatch(), Dropout { rate, key }))
+}
+
+#[cfg(feature = "flex")]
+fn is_flex(device: &Device) -> bool {
+    device.clone().inner() == Device::flex()
+}
+
+#[cfg(not(feature = "flex"))]
+fn is_flex(_: &Device) -> bool {
+    false
 }
 
 /// One step of gradient descent with momentum, of tensors of one shape that are on no graph: the weight and its velocity

@@ -1,6 +1,7 @@
 //! The operators as an extension of Burn's backends, each with a body that every backend can run.
 #![allow(deprecated)] // ndarray: on its way out of Burn, but asked for
 
+use crate::choice::Dropout;
 use crate::compose;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
@@ -247,6 +248,11 @@ pub trait Kernels: Backend {
         dy: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         compose::cross_entropy_dx::<Self>(logits, labels, dy)
+    }
+
+    /// See [`crate::dropout`]. Linear, and its own gradient.
+    fn dropout(x: FloatTensor<Self>, dropout: Dropout) -> FloatTensor<Self> {
+        compose::dropout::<Self>(x, dropout)
     }
 
     /// See [`crate::sgd`].

@@ -17,6 +17,12 @@ fn vectors() -> MutexGuard<'static, ()> {
     VECTORS.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Burn's generator is one for the process: who seeds it must hold it.
+fn generator() -> MutexGuard<'static, ()> {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    GENERATOR.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 /// Values that repeat, so that windows have equal ones, and of which a few are zero.
 fn values(seed: u64, len: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -139,6 +145,7 @@ proptest! {
     fn means(n in 1..3_usize, c in 1..4_usize, h in 4..20_usize, w in 4..70_usize, swapped: bool, pool in pools()) {
         agree(&format!("{pool:?}"), &|x| kernels::overlap_avg_pool2d(x, pool), [n, c, h, w], swapped);
         agree(&format!("{pool:?}"), &|x| kernels::avg_pool2d(x, pool.size), [n, c, h, w], swapped);
+        agree("by two", &|x| kernels::avg_pool2d(x, 2), [n, c, 2 * h, 2 * w], swapped);
         agree("global", &|x| kernels::avg_pool2d(x, h), [n, c, h, h], swapped);
     }
 
@@ -160,6 +167,17 @@ proptest! {
         for (what, ours, theirs) in [("y", y, y64), ("dx", dx, dx64), ("dw", dw, dw64), ("db", db, db64)] {
             assert_near(&format!("{what} {shape:?} {f:?}"), &ours, &theirs, 4e-6);
         }
+    }
+
+    /// The same choice for f32 and f64, on the way back as on the way there.
+    #[test]
+    fn dropout(n in 1..3_usize, c in 1..40_usize, h in 1..40_usize, w in 1..40_usize, swapped: bool, rate in 0.0..0.9, seed: u64) {
+        let _held = generator();
+        let f = |x| {
+            Device::flex().seed(seed);
+            kernels::dropout(x, rate)
+        };
+        agree(&format!("at {rate}"), &f, [n, c, h, w], swapped);
     }
 
     #[test]
@@ -227,6 +245,39 @@ fn sums_of_maps() {
     }
 }
 
+/// As often as the rate says, whatever a value's place and its neighbour's fate.
+#[test]
+fn dropout_is_fair() {
+    let _held = generator();
+    for (seed, rate) in [(1, 0.5), (2, 0.1), (3, 0.75)] {
+        Device::flex().seed(seed);
+        let (planes, places) = (50, 20_000);
+        let y = kernels::dropout(Tensor::<2>::ones([planes, places], &Device::flex()), rate);
+        let y: Vec<f32> = y.into_data().try_to_vec().unwrap();
+        let scale = (1.0 / (1.0 - rate)) as f32;
+        assert!(y.iter().all(|y| *y == 0.0 || *y == scale));
+        // Within five standard deviations.
+        let fair = |what: &str, silent: usize, of: usize, rate: f64| {
+            let (mean, deviation) = (of as f64 * rate, (of as f64 * rate * (1.0 - rate)).sqrt());
+            assert!((silent as f64 - mean).abs() < 5.0 * deviation, "{what}: {silent} of {of} at {rate}");
+        };
+        let silent = |values: &mut dyn Iterator<Item = bool>| values.filter(|silent| *silent).count();
+        for lag in [1, 2, 16, 1 << 15] {
+            let pairs = y.len() - lag;
+            let both = silent(&mut y.iter().zip(&y[lag..]).map(|(a, b)| *a == 0.0 && *b == 0.0));
+            // Overlapping pairs vary more than independent ones, by less than a factor of sqrt(3).
+            fair(&format!("pairs {lag} apart"), both / 3, pairs / 3, rate * rate);
+        }
+        for plane in y.chunks_exact(places) {
+            fair("a plane", silent(&mut plane.iter().map(|y| *y == 0.0)), places, rate);
+        }
+        let again = kernels::dropout(Tensor::<2>::ones([planes, places], &Device::flex()), rate);
+        let again: Vec<f32> = again.into_data().try_to_vec().unwrap();
+        let both = silent(&mut y.iter().zip(&again).map(|(a, b)| *a == 0.0 && *b == 0.0));
+        fair("two calls", both, y.len(), rate * rate);
+    }
+}
+
 /// Everything there is, on maps large enough for several threads: all values in one list.
 fn everything() -> Vec<f64> {
     let shape = [4, 40, 55, 57];
@@ -238,6 +289,15 @@ fn everything() -> Vec<f64> {
     keep(run(&|x| kernels::lrn(x, lrn), shape, DType::F32, false));
     keep(run(&|x| kernels::max_pool2d(x, pool), shape, DType::F32, false));
     keep(run(&|x| kernels::overlap_avg_pool2d(x, pool), shape, DType::F32, false));
+    keep(run(
+        &|x| {
+            Device::flex().seed(1);
+            kernels::dropout(x, 0.4)
+        },
+        shape,
+        DType::F32,
+        false,
+    ));
     let x = tensor(7, shape, DType::F32, false);
     let (coefficient, bias) = (vector(2, 40, DType::F32), vector(3, 40, DType::F32));
     let y = kernels::subsample(x.clone(), coefficient.clone(), bias.clone(), 5, TANH);
@@ -253,7 +313,7 @@ fn everything() -> Vec<f64> {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let _held = vectors();
+    let _held = (vectors(), generator());
     assert!(par::threads() > 1 || std::thread::available_parallelism().unwrap().get() == 1);
     let (one, many) = (par::alone(everything), everything());
     assert_eq!(one.len(), many.len());
@@ -262,7 +322,7 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn all_vectors_give_the_same() {
-    let _held = vectors();
+    let _held = (vectors(), generator());
     isa::force(Some(Isa::Portable));
     let portable = everything();
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_present()) {

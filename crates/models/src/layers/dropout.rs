@@ -2,7 +2,6 @@ use crate::back::Method;
 use crate::draw::Draw;
 use crate::layer::{Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError, Spec};
 use burn::module::Module;
-use burn::nn;
 
 /// Each unit silenced with probability `p` while training, the others scaled by 1 / (1 - p); nothing at test time.
 ///
@@ -13,15 +12,15 @@ pub struct DropoutConfig(pub f64);
 /// See [`DropoutConfig`].
 #[derive(Module, Debug)]
 pub struct Dropout {
-    drop: nn::Dropout,
+    #[module(skip)]
+    rate: f64,
     #[module(skip)]
     spec: Spec,
 }
 
 impl LayerConfig for DropoutConfig {
     fn init(&self, input: Shape, _: &Draw) -> Result<Op, ShapeError> {
-        let drop = nn::DropoutConfig::new(self.0).init();
-        Ok(Op::Dropout(Dropout { drop, spec: Spec::pointwise("dropout", input) }))
+        Ok(Op::Dropout(Dropout { rate: self.0, spec: Spec::pointwise("dropout", input) }))
     }
 }
 
@@ -31,7 +30,7 @@ impl Layer for Dropout {
     }
 
     fn forward(&self, x: Maps) -> Maps {
-        x.each(|x| self.drop.forward(x))
+        x.each(|x| if self.rate > 0.0 && x.device().is_autodiff() { kernels::dropout(x, self.rate) } else { x })
     }
 
     fn project(&self, signal: Maps, _: &Seen, _: Method) -> Maps {
