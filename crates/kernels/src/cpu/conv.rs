@@ -1,7 +1,7 @@
 //! Convolution and its gradients: which kernel is for which sizes.
 
 use super::winograd::{self, Plan};
-use super::{Isa, linear, narrow, tile};
+use super::{Isa, linear, map, narrow, tile};
 use crate::Function;
 
 mod packed;
@@ -110,23 +110,30 @@ impl Packed {
     }
 }
 
-/// `y = f(x * w + b)`. `function` is carried out if it is the identity or a rectifier; others are the caller's.
+/// `y = f(x * w + b)`.
 pub fn forward(s: &Shape, x: &[f32], weight: &Packed, bias: Option<&[f32]>, function: Function, y: &mut [f32]) {
     let (isa, panels) = (weight.isa, &weight.values[..]);
+    let relu = function == Function::Relu;
     if let Some(sizes) = s.linear() {
         linear::forward(isa, sizes, x, panels, bias, y);
-        if function == Function::Relu {
-            super::map::apply_in_place(&mut y[..s.n * s.m], function);
-        }
-        return;
+        return map::apply_in_place(&mut y[..s.n * s.m], function);
     }
     if let Some(plan) = weight.plan {
-        return winograd::forward(isa, s, plan, x, panels, bias, function == Function::Relu, y);
+        winograd::forward(isa, s, plan, x, panels, bias, relu, y);
+    } else if narrow::takes(s) {
+        return narrow::forward(isa, s, x, panels, bias, function, y);
+    } else {
+        packed::forward(isa, s, x, panels, bias, relu, y);
     }
-    if narrow::takes(s) {
-        return narrow::forward(isa, s, x, panels, bias, function == Function::Relu, y);
+    if !relu && function != Function::Identity {
+        let image = s.m * s.oh() * s.ow();
+        if image == s.y_step {
+            return map::apply_in_place(&mut y[..s.n * image], function);
+        }
+        for y in y.chunks_mut(s.y_step).take(s.n) {
+            map::apply_in_place(&mut y[..image], function);
+        }
     }
-    packed::forward(isa, s, x, panels, bias, function == Function::Relu, y);
 }
 
 /// The gradient by `x` for that by the outputs: `dx` is overwritten.

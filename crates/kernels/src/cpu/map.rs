@@ -109,6 +109,9 @@ pub fn apply(x: &[f32], function: Function, y: &mut [f32]) {
 
 /// [`apply`] where it is.
 pub fn apply_in_place(x: &mut [f32], function: Function) {
+    if function == Function::Identity {
+        return;
+    }
     let (len, all) = (x.len(), Shared::new(x));
     // SAFETY: runs don't overlap.
     runs(len, cost(function), |run| update(unsafe { all.part(run) }, function));

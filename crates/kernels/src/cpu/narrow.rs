@@ -7,7 +7,8 @@
 use super::conv::{Shape, finish};
 use super::planes::Planes;
 use super::tile::{self, Steps, Tile};
-use super::{Isa, par, vector};
+use super::{Isa, map, par, vector};
+use crate::Function;
 use pulp::{Simd, WithSimd};
 
 /// The most maps that are few.
@@ -29,7 +30,15 @@ fn span(s: &Shape, row: usize) -> usize {
 }
 
 /// As `conv::forward`.
-pub fn forward(isa: Isa, s: &Shape, x: &[f32], panels: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+pub fn forward(
+    isa: Isa,
+    s: &Shape,
+    x: &[f32],
+    panels: &[f32],
+    bias: Option<&[f32]>,
+    function: Function,
+    y: &mut [f32],
+) {
     let planes = Planes::new(s);
     let steps = planes.steps(s);
     let (tall, vectors) = isa.tile();
@@ -40,7 +49,7 @@ pub fn forward(isa: Isa, s: &Shape, x: &[f32], panels: &[f32], bias: Option<&[f3
         let images = par::part(s.n, cuts, cut);
         par::scratch([planes.len(s.c) + width, tall * width], |[padded, out]| {
             let steps = &steps[..];
-            isa.run(Forward { isa, s, images, x, planes, steps, panels, bias, relu, y, padded, out });
+            isa.run(Forward { isa, s, images, x, planes, steps, panels, bias, function, y, padded, out });
         });
     });
 }
@@ -54,7 +63,7 @@ struct Forward<'a> {
     steps: &'a [u32],
     panels: &'a [f32],
     bias: Option<&'a [f32]>,
-    relu: bool,
+    function: Function,
     y: par::Shared<'a>,
     padded: &'a mut [f32],
     out: &'a mut [f32],
@@ -105,7 +114,7 @@ impl WithSimd for Forward<'_> {
                                     Some(bias) => bias[m + r],
                                     None => 0.0,
                                 };
-                                finish(simd, from, to, bias, self.relu);
+                                finish(simd, from, to, bias, self.function == Function::Relu);
                             }
                         }
                         at = (y + 1) * row;
@@ -113,6 +122,17 @@ impl WithSimd for Forward<'_> {
                     m += rows;
                 }
                 q += width;
+            }
+            if !matches!(self.function, Function::Identity | Function::Relu) {
+                let image = n * s.y_step;
+                // SAFETY: a task has its images to itself.
+                let maps = unsafe { self.y.part(image..image + s.m * size) };
+                vector::update(
+                    simd,
+                    maps,
+                    #[inline(always)]
+                    |x| map::value(simd, self.function, x),
+                );
             }
         }
     }

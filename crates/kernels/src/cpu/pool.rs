@@ -87,6 +87,26 @@ vectorized! {
 }
 
 vectorized! {
+    fn means_of_four<'a, S>(simd: S, x: &'a [f32], windows: Windows, y: &'a mut [f32], rows: [&'a mut [f32]; 1],
+    ) {
+        let [pairs] = rows;
+        let ([oh, ow], many, share) = (windows.output, maps_at_once(windows), simd.splat_f32s(0.25));
+        for (x, y) in x.chunks(many * windows.read()).zip(y.chunks_mut(many * windows.made())) {
+            add_pairs(x, pairs);
+            // As if the maps lay one below the other.
+            for oy in 0..y.len() / windows.made() * oh {
+                let mut ox = 0;
+                while ox < ow {
+                    let mean = simd.mul_f32s(add_rows(simd, pairs, ow, oy, ox), share);
+                    vector::store_some(simd, y, oy * ow + ox, mean);
+                    ox += S::F32_LANES;
+                }
+            }
+        }
+    }
+}
+
+vectorized! {
     fn mean_maps_dx<'a, S>(simd: S, dy: &'a [f32], windows: Windows, dx: &'a mut [f32], rows: [&'a mut [f32]; 2],
     ) {
         if windows.made() == 1 && windows.size >= windows.input[0].max(windows.input[1]) {
@@ -125,6 +145,38 @@ pub(super) fn values(maps: &Range<usize>, size: usize) -> Range<usize> {
 /// Whether each value belongs to one window, as in LeNet-5's pools of 2: then the way back is a copy.
 pub(super) fn tile_by_two(windows: Windows) -> bool {
     windows.size == 2 && windows.stride == 2 && windows.output.map(|len| 2 * len) == windows.input
+}
+
+/// Maps of which the pairs of columns are added up together: they stay in the first level of cache.
+pub(super) fn maps_at_once(windows: Windows) -> usize {
+    (4096 / windows.read()).max(1)
+}
+
+/// Room for [`add_pairs`] of so many maps, and for a vector beyond.
+pub(super) fn pairs_len(windows: Windows) -> usize {
+    maps_at_once(windows) * windows.read() / 2 + 16
+}
+
+/// The sums of neighbouring columns, 1st and 2nd, 3rd and 4th, …, of maps of even width.
+#[inline(always)]
+pub(super) fn add_pairs(maps: &[f32], sums: &mut [f32]) {
+    let (from, from_rest) = maps.as_chunks::<32>();
+    let (to, to_rest) = sums[..maps.len() / 2].as_chunks_mut::<16>();
+    for (from, to) in from.iter().zip(to) {
+        for i in 0..16 {
+            to[i] = from[2 * i] + from[2 * i + 1];
+        }
+    }
+    for (from, to) in from_rest.as_chunks::<2>().0.iter().zip(to_rest) {
+        *to = from[0] + from[1];
+    }
+}
+
+/// The sums under the windows of 2 of row `oy`, `ox` on, where the sums of a map's columns are.
+#[inline(always)]
+pub(super) fn add_rows<S: Simd>(simd: S, pairs: &[f32], ow: usize, oy: usize, ox: usize) -> S::f32s {
+    let at = 2 * oy * ow + ox;
+    simd.add_f32s(vector::load(simd, pairs, at), vector::load(simd, pairs, at + ow))
 }
 
 /// Each value of a map times `scale`, on the four places of its window.
@@ -173,6 +225,10 @@ pub fn mean(x: &[f32], windows: Windows, y: &mut [f32]) {
     tasks(maps, windows, |run| {
         // SAFETY: runs of maps don't overlap.
         let y = unsafe { out.part(values(&run, made)) };
+        if tile_by_two(windows) {
+            let x = &x[values(&run, read)];
+            return par::scratch([pairs_len(windows)], |rows| means_of_four(x, windows, y, rows));
+        }
         par::scratch([windows.dealt(), windows.pitch()], |rows| mean_maps(&x[values(&run, read)], windows, y, rows));
     });
 }

@@ -26,6 +26,36 @@ vectorized! {
 }
 
 vectorized! {
+    /// As `forward_maps`, of windows of 2.
+    fn forward_by_two<'a, S>(
+        simd: S, x: &'a [f32], first: usize, coefficient: &'a [f32], bias: &'a [f32], windows: Windows,
+        function: Function, y: &'a mut [f32], rows: [&'a mut [f32]; 1],
+    ) {
+        let [pairs] = rows;
+        let ([oh, ow], many) = (windows.output, pool::maps_at_once(windows));
+        let mut c = first % bias.len();
+        for (x, y) in x.chunks(many * windows.read()).zip(y.chunks_mut(many * windows.made())) {
+            pool::add_pairs(x, pairs);
+            for oy in 0..y.len() / windows.made() * oh {
+                let (coefficient, bias_of) = (simd.splat_f32s(coefficient[c]), simd.splat_f32s(bias[c]));
+                let mut ox = 0;
+                while ox < ow {
+                    let sum = pool::add_rows(simd, pairs, ow, oy, ox);
+                    let value = vector::mul_add(simd, coefficient, sum, bias_of);
+                    vector::store_some(simd, y, oy * ow + ox, value);
+                    ox += S::F32_LANES;
+                }
+                if oy % oh == oh - 1 {
+                    c = (c + 1) % bias.len();
+                }
+            }
+            // Rows fill vectors badly; all of them together don't.
+            vector::update(simd, y, #[inline(always)] |y| map::value(simd, function, y));
+        }
+    }
+}
+
+vectorized! {
     fn dx_maps<'a, S>(
         simd: S, dz: &'a [f32], first: usize, coefficient: &'a [f32], windows: Windows, dx: &'a mut [f32], rows: [&'a mut [f32]; 1],
     ) {
@@ -63,6 +93,11 @@ pub fn forward(x: &[f32], coefficient: &[f32], bias: &[f32], windows: Windows, f
         // SAFETY: runs of maps don't overlap.
         let y = unsafe { out.part(pool::values(&run, made)) };
         let x = &x[pool::values(&run, read)];
+        if pool::tile_by_two(windows) {
+            return par::scratch([pool::pairs_len(windows)], |rows| {
+                forward_by_two(x, run.start, coefficient, bias, windows, function, y, rows);
+            });
+        }
         par::scratch([windows.dealt()], |rows| {
             forward_maps(x, run.start, coefficient, bias, windows, function, y, rows);
         });

@@ -6,9 +6,10 @@ use pulp::{Simd, WithSimd};
 /// Rows of a panel of A are stored by runs of as many steps: `[k / CHUNK][rows][CHUNK]`, so that packing copies runs.
 pub const CHUNK: usize = 16;
 
-/// Rows of a panel: full tiles first, the rest rounded up to 4.
+/// Rows of a panel: full tiles first, the rest rounded up to 4, but for LeNet-5's 6.
 pub fn panel_rows(isa: Isa, rows: usize, first: usize) -> usize {
-    (rows - first).next_multiple_of(4).min(isa.tile().0)
+    let (left, tall) = (rows - first, isa.tile().0);
+    if left == 6 && tall > 6 { 6 } else { left.next_multiple_of(4).min(tall) }
 }
 
 /// Numbers in all panels of A for `rows` x `depth`.
@@ -82,7 +83,7 @@ impl Tile<'_> {
                 }
             };
         }
-        pick!(12 2, 12 1, 8 3, 8 2, 8 1, 4 3, 4 2, 4 1)
+        pick!(12 2, 12 1, 8 3, 8 2, 8 1, 6 3, 6 2, 6 1, 4 3, 4 2, 4 1)
     }
 
     #[inline(always)]

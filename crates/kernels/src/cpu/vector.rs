@@ -193,6 +193,16 @@ pub fn load<S: Simd>(_: S, x: &[f32], at: usize) -> S::f32s {
     S::as_simd_f32s(&x[at..at + S::F32_LANES]).0[0]
 }
 
+/// Puts as much of a vector at `x[at..]` as there is room for.
+#[inline(always)]
+pub fn store_some<S: Simd>(simd: S, x: &mut [f32], at: usize, value: S::f32s) {
+    if at + S::F32_LANES <= x.len() {
+        store(simd, x, at, value);
+    } else {
+        simd.partial_store_f32s(&mut x[at..], value);
+    }
+}
+
 /// Puts a vector at `x[at..]`.
 #[inline(always)]
 pub fn store<S: Simd>(_: S, x: &mut [f32], at: usize, value: S::f32s) {

@@ -177,13 +177,8 @@ impl Windows {
                     }
                 }
                 let value = finish(oy, ox, value);
-                let at = oy * ow + ox;
                 // What reaches beyond the row is overwritten by the next one.
-                if at + S::F32_LANES <= out.len() {
-                    vector::store(simd, out, at, value);
-                } else {
-                    simd.partial_store_f32s(&mut out[at..], value);
-                }
+                vector::store_some(simd, out, oy * ow + ox, value);
             },
         );
     }

@@ -85,14 +85,13 @@ pub fn conv(
     let s = sizes(x.shape().dims(), weight.shape().dims(), conv);
     let packed = packed(&weight, &s, conv.groups, constant);
     let maps = s.c * s.h * s.w;
-    let y = made(Shape::from([s.n, s.m * conv.groups, s.oh(), s.ow()]), |y| {
+    made(Shape::from([s.n, s.m * conv.groups, s.oh(), s.ow()]), |y| {
         for (g, packed) in packed.iter().enumerate() {
             let bias = &values(&bias)[g * s.m..][..s.m];
             let y = &mut y[g * s.m * s.oh() * s.ow()..];
             conv::forward(&s, &values(&x)[g * maps..], packed, Some(bias), function, y);
         }
-    });
-    if matches!(function, Function::Identity | Function::Relu) { y } else { Flex::apply(y, function) }
+    })
 }
 
 pub fn conv_dx(x: FlexTensor, weight: FlexTensor, dz: FlexTensor, conv: Conv) -> FlexTensor {
