@@ -17,6 +17,7 @@ pub mod pool;
 pub mod sgd;
 pub mod subsample;
 mod tile;
+mod turn;
 pub(crate) mod vector;
 mod windows;
 mod winograd;

@@ -160,15 +160,8 @@ pub(super) fn pairs_len(windows: Windows) -> usize {
 /// The sums of neighbouring columns, 1st and 2nd, 3rd and 4th, …, of maps of even width.
 #[inline(always)]
 pub(super) fn add_pairs(maps: &[f32], sums: &mut [f32]) {
-    let (from, from_rest) = maps.as_chunks::<32>();
-    let (to, to_rest) = sums[..maps.len() / 2].as_chunks_mut::<16>();
-    for (from, to) in from.iter().zip(to) {
-        for i in 0..16 {
-            to[i] = from[2 * i] + from[2 * i + 1];
-        }
-    }
-    for (from, to) in from_rest.as_chunks::<2>().0.iter().zip(to_rest) {
-        *to = from[0] + from[1];
+    for (pair, sum) in maps.as_chunks::<2>().0.iter().zip(sums) {
+        *sum = pair[0] + pair[1];
     }
 }
 

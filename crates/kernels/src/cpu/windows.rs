@@ -93,20 +93,16 @@ impl Windows {
                 1 => rows[..w].copy_from_slice(&map[start..start + w]),
                 2 => {
                     let (even, odd) = rows.split_at_mut(pitch);
-                    let pairs = w.div_ceil(2);
-                    // Whole vectors as far as the map goes: what belongs to the next row is overwritten below.
-                    let chunks = pairs.div_ceil(16).min((map.len() - start) / 32);
-                    let (from, even_to) =
-                        (map[start..][..chunks * 32].as_chunks::<32>().0, even.as_chunks_mut::<16>().0);
-                    for ((from, even), odd) in from.iter().zip(even_to).zip(odd.as_chunks_mut::<16>().0) {
-                        *even = core::array::from_fn(|i| from[2 * i]);
-                        *odd = core::array::from_fn(|i| from[2 * i + 1]);
+                    // Whole vectors as far as the map goes: what belongs to the next row is overwritten below. Pair by
+                    // pair: of a loop over vectors within the loop over chunks the compiler makes gathers.
+                    let pairs = w.div_ceil(2).next_multiple_of(16).min((map.len() - start) / 2);
+                    let from = map[start..][..2 * pairs].as_chunks::<2>().0;
+                    for ((pair, even), odd) in from.iter().zip(&mut *even).zip(odd) {
+                        *even = pair[0];
+                        *odd = pair[1];
                     }
-                    for x in (chunks * 32..w).step_by(2) {
-                        even[x / 2] = map[start + x];
-                        if x + 1 < w {
-                            odd[x / 2] = map[start + x + 1];
-                        }
+                    if 2 * pairs < w {
+                        even[pairs] = map[start + w - 1];
                     }
                 }
                 stride => {
@@ -136,13 +132,13 @@ impl Windows {
                 2 => {
                     let (even, odd) = rows.split_at(pitch);
                     // Whole vectors as far as the map goes: the next row overwrites what is its own.
-                    let chunks = w.div_ceil(32).min((map.len() - start) / 32);
-                    let to = map[start..][..chunks * 32].as_chunks_mut::<32>().0;
-                    for ((to, even), odd) in to.iter_mut().zip(even.as_chunks::<16>().0).zip(odd.as_chunks::<16>().0) {
-                        *to = core::array::from_fn(|i| if i % 2 == 0 { even[i / 2] } else { odd[i / 2] });
+                    let pairs = w.div_ceil(2).next_multiple_of(16).min((map.len() - start) / 2);
+                    let to = map[start..][..2 * pairs].as_chunks_mut::<2>().0;
+                    for ((pair, even), odd) in to.iter_mut().zip(even).zip(odd) {
+                        *pair = [*even, *odd];
                     }
-                    for x in chunks * 32..w {
-                        map[start + x] = if x % 2 == 0 { even[x / 2] } else { odd[x / 2] };
+                    if 2 * pairs < w {
+                        map[start + w - 1] = even[pairs];
                     }
                 }
                 stride => {

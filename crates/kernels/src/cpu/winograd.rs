@@ -7,6 +7,7 @@
 
 use super::conv::Shape;
 use super::tile::CHUNK;
+use super::turn::turn;
 use super::vector;
 use pulp::Simd;
 
@@ -221,12 +222,7 @@ fn spread(s: &Shape, x: &[f32], [hp, wp]: [usize; 2], maps: &mut [f32]) {
         let channels = CHUNK.min(s.c - chunk * CHUNK);
         for y in 0..s.h.min(hp - top) {
             let to = &mut maps[((y + top) * wp + left) * CHUNK..][..s.w * CHUNK];
-            for c in 0..channels {
-                let from = &x[((chunk * CHUNK + c) * s.h + y) * s.w..][..s.w];
-                for (to, value) in to.chunks_exact_mut(CHUNK).zip(from) {
-                    to[c] = *value;
-                }
-            }
+            turn(&x[(chunk * CHUNK * s.h + y) * s.w..], s.h * s.w, [channels, s.w], to, CHUNK);
         }
     }
 }

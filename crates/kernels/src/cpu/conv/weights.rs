@@ -3,6 +3,7 @@
 use super::Shape;
 use crate::cpu::planes::Planes;
 use crate::cpu::tile::{self, Steps, Tile};
+use crate::cpu::turn::turn;
 use crate::cpu::{Isa, par};
 use pulp::{Simd, WithSimd};
 
@@ -105,12 +106,7 @@ impl WithSimd for Weights<'_> {
                         let maps = width.min(s.c - block * width);
                         for y in 0..s.h {
                             let to = &mut b[((y + top) * wp + left) * width..][..s.w * width];
-                            for c in 0..maps {
-                                let from = &x[((block * width + c) * s.h + y) * s.w..][..s.w];
-                                for (to, value) in to.chunks_exact_mut(width).zip(from) {
-                                    to[c] = *value;
-                                }
-                            }
+                            turn(&x[(block * width * s.h + y) * s.w..], s.h * s.w, [maps, s.w], to, width);
                         }
                     }
                     for tap in 0..taps_of {
