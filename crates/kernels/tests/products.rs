@@ -82,6 +82,22 @@ fn fast_cases() -> impl Strategy<Value = Case> {
         })
 }
 
+/// Those that step, and that fast algorithms take when the steps are folded away.
+fn stepping_cases() -> impl Strategy<Value = Case> {
+    let padding = (0..3_usize, 0..3_usize, 0..3_usize, 0..3_usize);
+    let kernel = prop_oneof![(Just(2_usize), 5..7_usize), (Just(3_usize), 7..10_usize), (Just(4_usize), 9..13_usize)];
+    (1..4_usize, 2..20_usize, 16..40_usize, kernel, 6..40_usize, 6..40_usize, padding).prop_map(
+        |(n, c, m, (step, k), h, w, (top, left, bottom, right))| Case {
+            n,
+            c,
+            m,
+            size: [h + k, w + k],
+            kernel: [k; 2],
+            conv: Conv { stride: [step; 2], padding: [top, left, bottom, right], groups: 1 },
+        },
+    )
+}
+
 /// Outputs and gradients of a case by our kernels and by Burn's operators on the same device.
 fn both(case: &Case, function: Function) -> [[f32; 4]; 1] {
     let Case { n, c, m, size: [h, w], kernel: [kh, kw], conv } = *case;
@@ -123,7 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn convolutions_are_burns(case in prop_oneof![cases(), fast_cases()]) {
+    fn convolutions_are_burns(case in prop_oneof![cases(), fast_cases(), stepping_cases()]) {
         let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_present()) {
             isa::force(Some(isa));

@@ -4,6 +4,7 @@ use super::winograd::{self, Plan};
 use super::{Isa, linear, map, narrow, tile};
 use crate::Function;
 
+mod fold;
 mod packed;
 mod scatter;
 mod weights;
@@ -96,6 +97,10 @@ impl Packed {
         if s.linear().is_some() {
             return Self { isa, plan: None, linear: true, values: weight.to_vec() };
         }
+        if let Some((f, plan)) = stepping(s) {
+            let values = winograd::pack(isa, &f, plan, &fold::weights(s, &f, weight), false);
+            return Self { isa, plan: Some(plan), linear: false, values };
+        }
         if let Some(plan) = Plan::of(s) {
             return Self { isa, plan: Some(plan), linear: false, values: winograd::pack(isa, s, plan, weight, false) };
         }
@@ -106,8 +111,19 @@ impl Packed {
 
     /// Whether these are what [`Packed::new`] would make of the same weights for `s`.
     pub fn fits(&self, isa: Isa, s: &Shape) -> bool {
-        self.isa == isa && self.linear == s.linear().is_some() && (self.linear || self.plan == Plan::of(s))
+        self.isa == isa && self.linear == s.linear().is_some() && (self.linear || self.plan == plan(s))
     }
+}
+
+/// For a convolution that steps, the one without steps that fast filtering is cheaper for, and its tiles.
+fn stepping(s: &Shape) -> Option<(Shape, Plan)> {
+    let f = fold::folded(s)?;
+    Some((f, Plan::of_folded(&f, s)?))
+}
+
+/// The tiles of the forward pass, if it is filtered fast.
+fn plan(s: &Shape) -> Option<Plan> {
+    stepping(s).map(|(_, plan)| plan).or_else(|| Plan::of(s))
 }
 
 /// `y = f(x * w + b)`.
@@ -119,7 +135,8 @@ pub fn forward(s: &Shape, x: &[f32], weight: &Packed, bias: Option<&[f32]>, func
         return map::apply_in_place(&mut y[..s.n * s.m], function);
     }
     if let Some(plan) = weight.plan {
-        winograd::forward(isa, s, plan, x, panels, bias, relu, y);
+        let way = if s.stride == [1; 2] { winograd::forward } else { fold::forward };
+        way(isa, s, plan, x, panels, bias, relu, y);
     } else if narrow::takes(s) {
         return narrow::forward(isa, s, x, panels, bias, function, y);
     } else {
@@ -162,7 +179,9 @@ pub fn backward_x(isa: Isa, s: &Shape, weight: &[f32], dz: &[f32], dx: &mut [f32
         tile::pack_rows(isa, &turned, back.m, back.depth(), back.depth(), &mut values);
         return forward(&back, dz, &Packed { isa, plan: None, linear: false, values }, None, Function::Identity, dx);
     }
-    scatter::backward_x(isa, s, weight, dz, dx);
+    if fold::backward_x(isa, s, weight, dz, dx).is_none() {
+        scatter::backward_x(isa, s, weight, dz, dx);
+    }
 }
 
 /// The gradient by the weights: `dw`, `[M, C, kh, kw]`, is overwritten.
@@ -176,5 +195,7 @@ pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
     if let Some(plan) = Plan::of_weights(s) {
         return winograd::backward_w(isa, s, plan, x, dz, dw);
     }
-    weights::backward_w(isa, s, x, dz, dw);
+    if fold::backward_w(isa, s, x, dz, dw).is_none() {
+        weights::backward_w(isa, s, x, dz, dw);
+    }
 }

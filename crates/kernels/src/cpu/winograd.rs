@@ -37,19 +37,31 @@ impl Plan {
 
     /// The tiles that promise to take least time for the convolution, if less than the sums themselves.
     pub fn of(s: &Shape) -> Option<Self> {
-        Self::cheapest(s, 30)
+        Self::cheapest(s, s.kh * s.kw, 30)
     }
 
     /// As [`Plan::of`], for the gradient by the weights.
     pub fn of_weights(s: &Shape) -> Option<Self> {
-        Self::cheapest(s, 60)
+        Self::cheapest(s, s.kh * s.kw, 60)
     }
 
+    /// As [`Plan::of`], for the folded convolution `f` of one that steps, `s`, or for the way back through it.
+    pub fn of_folded(f: &Shape, s: &Shape) -> Option<Self> {
+        Self::cheapest(f, s.kh * s.kw / (s.stride[0] * s.stride[1]), 30)
+    }
+
+    /// As [`Plan::of_folded`], for the gradient by the weights.
+    pub fn of_folded_weights(f: &Shape, s: &Shape) -> Option<Self> {
+        Self::cheapest(f, s.kh * s.kw / (s.stride[0] * s.stride[1]), 60)
+    }
+
+    /// `taps` are those of each pair of maps if there is no filtering.
+    ///
     /// `weight` says how many multiply-accumulates take the time in which a weight comes from memory, or goes there.
     /// 30 is 4 bytes at 15 GB/s against 118e9 multiply-accumulates a second, read off one machine; a gradient goes there and
     /// back. A guess for other machines: it moves the choice, not the result's tolerance.
-    fn cheapest(s: &Shape, weight: usize) -> Option<Self> {
-        let direct = s.kh * s.kw * (s.n * s.oh() * s.ow() + weight);
+    fn cheapest(s: &Shape, taps: usize, weight: usize) -> Option<Self> {
+        let direct = taps * (s.n * s.oh() * s.ow() + weight);
         let cost = |p: &Self| {
             let transforms = (p.t * p.t) * p.tiles(s) * 16 * (s.c + s.m) / (s.c * s.m);
             p.t * p.t * (p.tiles(s) + weight) + transforms

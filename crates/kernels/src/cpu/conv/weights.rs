@@ -14,15 +14,17 @@ pub fn backward_w(isa: Isa, s: &Shape, x: &[f32], dz: &[f32], dw: &mut [f32]) {
     // Columns of the product, in blocks of a tile's width: maps of one tap or, if they are few, (map, tap) pairs.
     let few = s.c * 2 <= width;
     let blocks = if few { s.depth().div_ceil(width) } else { s.c.div_ceil(width) };
-    let by_columns = blocks >= par::threads();
-    let cuts = par::threads().min(if by_columns { blocks } else { s.m.div_ceil(isa.tile().0) });
+    // Cut where the larger part is the smaller share.
+    let panels = s.m.div_ceil(isa.tile().0);
+    let by_columns = blocks.div_ceil(par::threads()) * panels <= panels.div_ceil(par::threads()) * blocks;
+    let cuts = par::threads().min(if by_columns { blocks } else { panels });
     let dw = par::Shared::new(dw);
     par::each(cuts, s.macs(), |cut| {
         let tall = isa.tile().0;
         let (blocks, rows) = if by_columns {
             (par::part(blocks, cuts, cut), 0..s.m)
         } else {
-            let panels = par::part(s.m.div_ceil(tall), cuts, cut);
+            let panels = par::part(panels, cuts, cut);
             (0..blocks, panels.start * tall..(panels.end * tall).min(s.m))
         };
         let size = s.oh() * s.ow();
@@ -109,6 +111,7 @@ impl WithSimd for Weights<'_> {
                             turn(&x[(block * width * s.h + y) * s.w..], s.h * s.w, [maps, s.w], to, width);
                         }
                     }
+                    let columns = width.min(if few { s.depth() } else { s.c } - block * width);
                     for tap in 0..taps_of {
                         let base = (tap / s.kw * wp + tap % s.kw) * width;
                         let sums = &mut sums[(i * taps_of + tap) * tall_rows * width..][..tall_rows * width];
@@ -117,7 +120,7 @@ impl WithSimd for Weights<'_> {
                             let tall = tile::panel_rows(isa, rows, m);
                             Tile {
                                 rows: tall,
-                                vectors: isa.tile().1,
+                                vectors: columns.div_ceil(S::F32_LANES),
                                 depth: size,
                                 a: &a[tile::panel_start(m, size)..],
                                 a_step: None,
