@@ -1,5 +1,6 @@
 //! Chores. Links no Burn, so that it compiles in seconds.
 
+mod asan;
 mod bench;
 mod ci;
 mod peers;
@@ -21,6 +22,8 @@ struct Cli {
 enum Command {
     /// Everything that must hold before a change lands: format, lints, tests, documentation
     Ci,
+    /// The kernels' tests under AddressSanitizer; minutes, since it builds Burn anew
+    Asan,
     /// Time networks on backends, side by side
     BenchBackends(bench::Arguments),
     /// Time networks in ours, PyTorch and ONNX Runtime, side by side
@@ -32,6 +35,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Ci => ci::run(),
+        Command::Asan => asan::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
         Command::BenchPeers(arguments) => peers::run(&arguments),
         Command::Tidy => tidy::run(),
