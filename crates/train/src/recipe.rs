@@ -22,8 +22,11 @@ const SHIPPED: &[(&str, &str)] = &[
     shipped!("lenet5-rbf-mnist"),
     shipped!("alexnet-imagenet"),
     shipped!("zfnet-imagenet"),
+    shipped!("alexnet-hundred"),
+    shipped!("zfnet-hundred"),
     shipped!("nin-cifar10"),
     shipped!("nin-cifar10-augmented"),
+    shipped!("nin-cifar10-short"),
     shipped!("nin-cifar100"),
     shipped!("nin-mnist"),
     shipped!("nin-svhn"),
@@ -62,6 +65,9 @@ pub struct ModelChoice {
     /// Another activation than the paper's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation: Option<Activation>,
+    /// Another rate than the paper's in every dropout layer; 0 drops nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
 }
 
 /// `[data]`
@@ -251,6 +257,10 @@ impl Recipe {
 
     fn check(&self) -> Result<()> {
         let variant = zoo::find(&self.model.name).context("model.name")?;
+        ensure!(
+            self.model.dropout.is_none_or(|rate| (0.0..1.0).contains(&rate)),
+            "model.dropout must be at least 0 and below 1"
+        );
         ensure!(self.data.batch_size > 0, "data.batch_size is 0");
         ensure!(self.training.epochs > 0, "training.epochs is 0");
         ensure!(!self.training.keep.contains(&0), "training.keep: epochs count from 1");
@@ -337,6 +347,13 @@ mod tests {
     }
 
     #[test]
+    fn without_dropout_nothing_is_drawn() {
+        let network = Model::named("nin-mnist").unwrap().build(1, &models::device::parse("flex").unwrap()).unwrap();
+        assert!(network.is_random());
+        assert!(!network.with_dropout(0.0).is_random());
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let message = |changes: &[&str]| format!("{:#}", load(changes).unwrap_err());
         assert!(message(&["training.epoch=3"]).contains("unknown field `epoch`"), "{}", message(&["training.epoch=3"]));
@@ -344,6 +361,7 @@ mod tests {
         assert!(message(&["training.epochs"]).contains("expected key=value"));
         assert!(message(&["model.name=lenet6"]).contains("no network is called 'lenet6'"));
         assert!(message(&["training.loss={ map = { j = 1.0 } }"]).contains("only lenet5-rbf has penalties"));
+        assert!(message(&["model.dropout=1.0"]).contains("at least 0 and below 1"));
         assert!(message(&["data.batch_size=0"]).contains("data.batch_size is 0"));
         let unknown = format!("{:#}", Recipe::load("lenet5-minst", &[]).unwrap_err());
         assert!(unknown.contains("no recipe is called 'lenet5-minst'; there are lenet5-mnist,"), "{unknown}");

@@ -40,7 +40,12 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
     let (dataset, dir) = dataset(&recipe, data_dir.as_deref())?;
     let model = recipe.model(dataset.classes.len())?;
     let on = placement.autodiff();
-    let network = on.place(model.build(recipe.seed, on.first())?)?;
+    let network = model.build(recipe.seed, on.first())?;
+    let network = match recipe.model.dropout {
+        Some(rate) => network.with_dropout(rate),
+        None => network,
+    };
+    let network = on.place(network)?;
     recipe.data.augment().check(network.input())?;
     check_rates(&recipe, &network)?;
 

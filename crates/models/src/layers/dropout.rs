@@ -13,7 +13,7 @@ pub struct DropoutConfig(pub f64);
 #[derive(Module, Debug)]
 pub struct Dropout {
     #[module(skip)]
-    rate: f64,
+    pub(crate) rate: f64,
     #[module(skip)]
     spec: Spec,
 }
