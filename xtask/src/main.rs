@@ -2,6 +2,7 @@
 
 mod bench;
 mod ci;
+mod package;
 mod peers;
 mod tidy;
 
@@ -25,6 +26,8 @@ enum Command {
     BenchBackends(bench::Arguments),
     /// Time networks in ours, PyTorch and ONNX Runtime, side by side
     BenchPeers(peers::Arguments),
+    /// The crates that programs depend on, packaged under their published names
+    Package(package::Arguments),
     /// What must hold of the repository's files; part of the tests
     Tidy,
 }
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
         Command::BenchPeers(arguments) => peers::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
     };
     // Without the stack that RUST_BACKTRACE would add: these errors are for people.
