@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: the cheapest checks first.
 
+use crate::api;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +12,12 @@ pub fn run() -> Result<()> {
     cargo("format", &["fmt", "--all", "--check"], &[])?;
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if api::readable()? {
+        println!("== what the crates offer");
+        api::run(&api::Arguments { write: false })?;
+    } else {
+        println!("   what the crates offer: not compared, this isn't Rust {}", api::RUST);
+    }
     cargo("programs", &["build", "--workspace"], &[])?;
     for example in ["features", "finetune", "train_inside"] {
         cargo(example, &["run", "--example", example], &[])?;

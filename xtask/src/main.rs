@@ -1,5 +1,6 @@
 //! Chores. Links no Burn, so that it compiles in seconds.
 
+mod api;
 mod bench;
 mod ci;
 mod package;
@@ -26,6 +27,8 @@ enum Command {
     BenchBackends(bench::Arguments),
     /// Time networks in ours, PyTorch and ONNX Runtime, side by side
     BenchPeers(peers::Arguments),
+    /// What the published crates offer, against the lists in docs/api
+    Api(api::Arguments),
     /// The crates that programs depend on, packaged under their published names
     Package(package::Arguments),
     /// What must hold of the repository's files; part of the tests
@@ -33,10 +36,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     let done = match Cli::parse().command {
         Command::Ci => ci::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
         Command::BenchPeers(arguments) => peers::run(&arguments),
+        Command::Api(arguments) => api::run(&arguments),
         Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
     };

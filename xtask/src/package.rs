@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The crates, each after those that it depends on.
-const CRATES: [&str; 4] = ["kernels", "models", "data", "visualize"];
+pub(crate) const CRATES: [&str; 4] = ["kernels", "models", "data", "visualize"];
 /// What stands before their names on crates.io.
 const PREFIX: &str = "classic-cnns-";
 /// Bytes that a package may have: crates.io takes ten times as many.

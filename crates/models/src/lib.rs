@@ -33,7 +33,7 @@
 //!
 //! `alexnet` has the paper's two towers, which can stand on two devices ([`Network::place`]); `alexnet-caffenet`,
 //! `alexnet-bvlc` and `alexnet-chapter` order the layers otherwise; `alexnet-single` has one tower; `alexnet-torchvision` is
-//! the net of 2014. 224x224 pixels in colour, 227x227 for those from Caffe and the chapter.
+//! the net of 2014. 224x224 pixels in colour.
 //!
 //! ```
 //! use burn::tensor::Tensor;
