@@ -23,11 +23,11 @@ async function serve(more) {
   return { child, address };
 }
 
-/** A run that kept one epoch: the weights that ship with every sign turned. */
+/** A run that kept one epoch: the weights that ship, every other one's sign turned. */
 function run() {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'run-'));
   const weights = fs.readFileSync(path.join(__dirname, '../../../models/weights/lenet5-mnist.safetensors'));
-  for (let at = 8 + Number(weights.readBigUInt64LE(0)) + 3; at < weights.length; at += 4) weights[at] ^= 0x80;
+  for (let at = 8 + Number(weights.readBigUInt64LE(0)) + 3; at < weights.length; at += 8) weights[at] ^= 0x80;
   fs.writeFileSync(path.join(dir, 'epoch-1.safetensors'), weights);
   return dir;
 }

@@ -136,6 +136,11 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
     Ok(Shown { picture: sheet.draw()?, numbers })
 }
 
+/// Whether the classes' names are so short that two fit below a small picture.
+pub fn are_digits(classes: &[String]) -> bool {
+    classes.iter().all(|class| class.len() < 3)
+}
+
 /// The images that are taken for another class.
 pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
     let (confusion, mut mistakes) = classify(inside, set)?;
@@ -144,8 +149,7 @@ pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
     let classes = &inside.card.classes;
     let short = |class: usize| classes[class].split(',').next().unwrap_or_default().to_string();
     // Digits fit beside each other below a small picture, names have a line each below a larger one.
-    let digits = classes.iter().all(|class| class.len() < 3);
-    let (side, columns, between) = if digits { (inside.side() * 2 / 3, 12, " ") } else { (inside.side(), 8, "\n") };
+    let (side, columns, between) = if are_digits(classes) { (inside.side() * 2 / 3, 12, " ") } else { (inside.side(), 8, "\n") };
     let mut tiles = Vec::new();
     for mistake in mistakes.iter().take(count) {
         let picture = inside.picture(&values(inside.shot_of(&images, mistake.image)?.tensor));
