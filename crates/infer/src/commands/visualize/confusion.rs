@@ -149,7 +149,8 @@ pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
     let classes = &inside.card.classes;
     let short = |class: usize| classes[class].split(',').next().unwrap_or_default().to_string();
     // Digits fit beside each other below a small picture, names have a line each below a larger one.
-    let (side, columns, between) = if are_digits(classes) { (inside.side() * 2 / 3, 12, " ") } else { (inside.side(), 8, "\n") };
+    let (side, columns, between) =
+        if are_digits(classes) { (inside.side() * 2 / 3, 12, " ") } else { (inside.side(), 8, "\n") };
     let mut tiles = Vec::new();
     for mistake in mistakes.iter().take(count) {
         let picture = inside.picture(&values(inside.shot_of(&images, mistake.image)?.tensor));
