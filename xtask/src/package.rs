@@ -102,3 +102,23 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_copy_has_the_published_names() {
+        let copy = tempfile::tempdir().unwrap();
+        write(&root(), copy.path()).unwrap();
+        let read = |path: &str| fs::read_to_string(copy.path().join(path)).unwrap();
+        assert!(read("Cargo.toml").contains("models = { path = \"crates/models\", package = \"classic-cnns-models\""));
+        for name in CRATES {
+            let manifest = read(&format!("crates/{name}/Cargo.toml"));
+            assert!(manifest.contains(&format!("name = \"{PREFIX}{name}\"")), "{manifest}");
+            assert!(manifest.ends_with(&format!("[lib]\nname = \"{name}\"\n")) && !manifest.contains("publish"));
+            assert!(read(&format!("crates/{name}/LICENSE-MIT")).contains("Permission is hereby granted"));
+            assert!(read(&format!("crates/{name}/README.md")).starts_with(&format!("# {name}\n")));
+        }
+    }
+}
