@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: the cheapest checks first.
 
+use crate::api;
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::Command;
@@ -11,9 +12,19 @@ pub fn run() -> Result<()> {
     cargo("format", &["fmt", "--all", "--check"], &[])?;
     cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if api::readable()? {
+        println!("== what the crates offer");
+        api::run(&api::Arguments { write: false })?;
+    } else {
+        println!("   what the crates offer: not compared, this isn't Rust {}", api::RUST);
+    }
     cargo("programs", &["build", "--workspace"], &[])?;
+    for example in ["features", "finetune", "train_inside"] {
+        cargo(example, &["run", "--example", example], &[])?;
+    }
     // Models without std: Burn with other features, built once more.
-    cargo("embedding", &["run", "--locked", "--manifest-path", "examples/embed/Cargo.toml"], &[])?;
+    cargo("embedding", &["run", "--locked", "--manifest-path", "examples/classify/Cargo.toml"], &[])?;
+    without_std()?;
     if let Ok(python) = std::env::var("PEERS_PYTHON") {
         let infer = Path::new(&target_dir()).join("debug/infer");
         let script = ["crates/formats/tests/check_peers.py", &infer.display().to_string()];
@@ -31,6 +42,18 @@ pub fn run() -> Result<()> {
     cargo("tests", &["test", "--workspace"], &[])?;
     println!("== all of it in {} s", started.elapsed().as_secs());
     Ok(())
+}
+
+/// That inference needs no `std`: where the program above runs, Burn's clock brings one; this target has none.
+fn without_std() -> Result<()> {
+    const BARE: &str = "x86_64-unknown-none";
+    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", BARE]).output()?;
+    if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim()).is_dir() {
+        println!("   without std: not checked, `rustup target add {BARE}` brings a target that has none");
+        return Ok(());
+    }
+    let models = ["check", "--locked", "-p", "models", "--no-default-features", "--features", "flex", "--target", BARE];
+    cargo("without std", &models, &[])
 }
 
 fn target_dir() -> String {

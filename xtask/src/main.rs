@@ -1,8 +1,10 @@
 //! Chores. Links no Burn, so that it compiles in seconds.
 
+mod api;
 mod asan;
 mod bench;
 mod ci;
+mod package;
 mod peers;
 mod tidy;
 
@@ -28,16 +30,25 @@ enum Command {
     BenchBackends(bench::Arguments),
     /// Time networks in ours, PyTorch and ONNX Runtime, side by side
     BenchPeers(peers::Arguments),
+    /// What the published crates offer, against the lists in docs/api
+    Api(api::Arguments),
+    /// The crates that programs depend on, packaged under their published names
+    Package(package::Arguments),
     /// What must hold of the repository's files; part of the tests
     Tidy,
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::as_rustdoc() {
+        return code;
+    }
     let done = match Cli::parse().command {
         Command::Ci => ci::run(),
         Command::Asan => asan::run(),
         Command::BenchBackends(arguments) => bench::run(&arguments),
         Command::BenchPeers(arguments) => peers::run(&arguments),
+        Command::Api(arguments) => api::run(&arguments),
+        Command::Package(arguments) => package::run(&arguments),
         Command::Tidy => tidy::run(),
     };
     // Without the stack that RUST_BACKTRACE would add: these errors are for people.

@@ -53,7 +53,7 @@ fn problems(root: &Path) -> Vec<String> {
             problems.push(format!("{name}: is missing, or doesn't hold \"{holds}\""));
         }
     }
-    problems.extend(embed(&read("README.md"), &read("examples/embed/src/main.rs")));
+    problems.extend(embed(&read("README.md"), &read("examples/classify/src/main.rs")));
     let weights: Vec<_> = files.iter().filter(|p| p.extension().is_some_and(|e| e == "safetensors")).collect();
     let sizes = weights.iter().map(|p| fs::metadata(p).map_or(0, |m| m.len()));
     let (total, least) = sizes.fold((0, u64::MAX), |(total, least), n| (total + n, n.min(least)));
@@ -81,7 +81,7 @@ fn source(name: &str, text: &str) -> Vec<String> {
 
 /// The README shows the embedded program as it is, in the code block after a comment with its path.
 fn embed(readme: &str, program: &str) -> Option<String> {
-    const PATH: &str = "examples/embed/src/main.rs";
+    const PATH: &str = "examples/classify/src/main.rs";
     let block = readme.split_once(&format!("<!-- {PATH} -->")).and_then(|(_, rest)| {
         let (_, rest) = rest.split_once("```rust\n")?;
         Some(rest.split_once("```")?.0)
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_readme_holds_the_program() {
-        let readme = "Embed it:\n<!-- examples/embed/src/main.rs -->\n```rust\nfn main() {}\n```\n";
+        let readme = "Embed it:\n<!-- examples/classify/src/main.rs -->\n```rust\nfn main() {}\n```\n";
         assert_eq!(embed(readme, "fn main() {}\n"), None);
         assert!(embed(readme, "fn main() { }\n").is_some_and(|p| p.starts_with("README.md")));
         assert!(embed("", "").is_some());

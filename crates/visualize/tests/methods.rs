@@ -165,7 +165,7 @@ fn impossible_patches_are_named() {
 
 /// The first MNIST test digit, a 7, as the network that ships wants it.
 fn seven() -> Tensor<4> {
-    let digit = include_bytes!("../../../examples/embed/seven.gray");
+    let digit = include_bytes!("../../../examples/classify/seven.gray");
     let mut canvas = vec![-0.1f32; 32 * 32];
     for (i, pixel) in digit.iter().enumerate() {
         canvas[(i / 28 + 2) * 32 + i % 28 + 2] = -0.1 + 1.275 * f32::from(*pixel) / 255.0;

@@ -74,6 +74,13 @@ impl Picture {
         Self::from_colours(width, height, rows.map(|(y, x)| self.at(y, x)))
     }
 
+    /// Turned a quarter to the left: what was at the right is on top.
+    pub fn turned(&self) -> Self {
+        let (width, height) = (self.height, self.width);
+        let at = |i: usize| self.at(i % width, height - 1 - i / width);
+        Self::from_colours(width, height, (0..width * height).map(at))
+    }
+
     /// As large as `side` pixels allow, its shape kept: enlarged by a whole factor, so that pixels stay square and sharp,
     /// or made smaller.
     pub fn fit(&self, side: usize) -> Self {

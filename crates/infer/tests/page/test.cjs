@@ -5,20 +5,31 @@
 'use strict';
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
+const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 const { chromium } = require('playwright-core');
 
 const [infer, shots] = process.argv.slice(2);
 const THREE = [[85, 75], [105, 55], [140, 45], [175, 55], [190, 85], [175, 115], [140, 130], [175, 142], [200, 175], [185, 215], [145, 235], [105, 228], [80, 205]];
 
-async function serve() {
-  const child = spawn(infer, ['serve', '--listen', '127.0.0.1:0'], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function serve(more) {
+  const child = spawn(infer, ['serve', '--listen', '127.0.0.1:0', ...more], { stdio: ['ignore', 'pipe', 'inherit'] });
   const address = await new Promise((found, failed) => {
     let text = '';
     child.on('exit', code => failed(new Error(`infer ended with ${code}`)));
     child.stdout.on('data', data => { text += data; const m = text.match(/http:\/\/[^/]+\//); if (m) found(m[0]); });
   });
   return { child, address };
+}
+
+/** A run that kept one epoch: the weights that ship, every other one's sign turned. */
+function run() {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'run-'));
+  const weights = fs.readFileSync(path.join(__dirname, '../../../models/weights/lenet5-mnist.safetensors'));
+  for (let at = 8 + Number(weights.readBigUInt64LE(0)) + 3; at < weights.length; at += 8) weights[at] ^= 0x80;
+  fs.writeFileSync(path.join(dir, 'epoch-1.safetensors'), weights);
+  return dir;
 }
 
 async function open(browser, address, options) {
@@ -112,6 +123,28 @@ const tests = {
     await context.close();
   },
 
+  async 'a run is gone through with the slider'(browser, address) {
+    const { context, page, problems } = await open(browser, address);
+    const name = () => page.locator('#epochname').textContent();
+    await draw(page, THREE);
+    await says(page, '3');
+    assert.equal(await name(), 'the end');
+    await click(page, 'C3', 5, 4, 3);
+    const map = () => page.locator('.map[data-layer=C1][data-map="0"] canvas').evaluate(c => c.toDataURL());
+    const [last, projection] = [await map(), await pixels(page, 'projection')];
+    await page.focus('#epoch');
+    await page.keyboard.press('ArrowLeft');
+    assert.equal(await name(), 'epoch 1');
+    await page.waitForFunction(b => document.querySelector('.map[data-layer=C1][data-map="0"] canvas').toDataURL() !== b, last);
+    await page.waitForFunction(b => document.getElementById('projection').toDataURL() !== b, projection);
+    await shot(page, 'slider');
+    await page.keyboard.press('ArrowRight');
+    await page.waitForFunction(b => document.querySelector('.map[data-layer=C1][data-map="0"] canvas').toDataURL() === b, last);
+    await says(page, '3');
+    assert.deepEqual(problems, []);
+    await context.close();
+  },
+
   async 'the language is switched, and kept'(browser, address) {
     const { context, page, problems } = await open(browser, address);
     assert.equal(await page.locator('html').getAttribute('lang'), 'en');
@@ -186,7 +219,8 @@ const tests = {
 };
 
 (async () => {
-  const { child, address } = await serve();
+  const dir = run();
+  const { child, address } = await serve(['--run', dir]);
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox'] });
   let failed = 0;
   for (const [name, test] of Object.entries(tests)) {
@@ -195,5 +229,6 @@ const tests = {
   await browser.close();
   child.removeAllListeners('exit');
   child.kill('SIGTERM');
+  fs.rmSync(dir, { recursive: true });
   process.exitCode = failed ? 1 : 0;
 })();

@@ -101,12 +101,22 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
         for (i, row) in rows.iter().enumerate() {
             let name: String = classes[i].chars().take(12).collect();
             centred(&name, (margin - 6).saturating_sub(measure(&name, 13)? / 2), at(i), [0; 3])?;
-            let name: String = classes[i].chars().take(if cell > 40 { 7 } else { 4 }).collect();
-            centred(&name, at(i), margin - 9, [0; 3])?;
             for (j, count) in row.iter().enumerate().filter(|(_, count)| **count > 0) {
                 let dark = i != j && shade(i, j) < 0.6;
                 centred(&count.to_string(), at(j), at(i), if dark { [255; 3] } else { [0; 3] })?;
             }
+        }
+    }
+    if margin > 0 {
+        for (i, class) in classes.iter().enumerate() {
+            let name: String = class.chars().take(12).collect();
+            let mut label = Picture::new(measure(&name, 13)? + 2, 16, [255; 3]);
+            write(&mut label, &name, 0, 0, 13, [0; 3])?;
+            // A short name stands, a long one is turned to fit.
+            let fits = label.width < cell;
+            let label = if fits { label } else { label.turned() };
+            let left = margin + i * cell + (cell - label.width.min(cell)) / 2;
+            picture.place(&label, margin.saturating_sub(label.height + 3), left);
         }
     }
     let mut sheet = Sheet::new(
@@ -126,6 +136,11 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
     Ok(Shown { picture: sheet.draw()?, numbers })
 }
 
+/// Whether the classes' names are so short that two fit below a small picture.
+pub fn are_digits(classes: &[String]) -> bool {
+    classes.iter().all(|class| class.len() < 3)
+}
+
 /// The images that are taken for another class.
 pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
     let (confusion, mut mistakes) = classify(inside, set)?;
@@ -133,12 +148,15 @@ pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
     let images = inside.images(set)?;
     let classes = &inside.card.classes;
     let short = |class: usize| classes[class].split(',').next().unwrap_or_default().to_string();
+    // Digits fit beside each other below a small picture, names have a line each below a larger one.
+    let (side, columns, between) =
+        if are_digits(classes) { (inside.side() * 2 / 3, 12, " ") } else { (inside.side(), 8, "\n") };
     let mut tiles = Vec::new();
     for mistake in mistakes.iter().take(count) {
         let picture = inside.picture(&values(inside.shot_of(&images, mistake.image)?.tensor));
         let percent = 100.0 * mistake.probability;
-        let label = format!("{} → {}\n{percent:.0} %", short(mistake.truth), short(mistake.answer));
-        tiles.push(Tile::new(picture.fit(inside.side() * 2 / 3), label));
+        let label = format!("{}{between}→ {}\n{percent:.0} %", short(mistake.truth), short(mistake.answer));
+        tiles.push(Tile::new(picture.fit(side), label));
     }
     let shown = tiles.len().min(count);
     let mut sheet = Sheet::new(
@@ -149,7 +167,7 @@ pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
             infer::thousands(confusion.total() as usize)
         ),
     );
-    sheet.row(vec![Block::new("", 12, tiles)]);
+    sheet.row(vec![Block::new("", columns, tiles)]);
     let each = mistakes.iter().map(|m| {
         json!({ "image": m.image, "truth": classes[m.truth], "answer": classes[m.answer], "probability": m.probability })
     });

@@ -9,7 +9,7 @@ use infer::picture::{Block, Sheet, Tile};
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use visualize::{Agreement, Region, Zero, correspondence, feature_layers};
 
 /// Arguments of `infer visualize correspondence`.
@@ -63,24 +63,34 @@ struct MarkedImage {
 
 impl Arguments {
     pub fn run(&self, inside: &Inside) -> Result<Shown> {
-        let mut marked: Marked =
-            toml::from_str(&read_text(&self.parts)?).with_context(|| self.parts.display().to_string())?;
-        for image in &mut marked.image {
-            if let (Some(file), Some(dir)) = (&mut image.file, self.parts.parent()) {
-                *file = dir.join(&*file);
-            }
-        }
-        let layers = if self.layers.is_empty() {
-            let [_, last] = feature_layers(&inside.network);
-            vec![inside.layer(None)?.name, last]
-        } else {
-            self.layers.clone()
-        };
+        let marked = Marked::read(&self.parts)?;
+        let layers = if self.layers.is_empty() { layers(inside)? } else { self.layers.clone() };
         let zero = if self.ignore_zeros { Zero::Ignored } else { Zero::Own };
         let fill = inside.fill(self.fill)?;
         show(inside, &marked, &self.set, &layers, &fill, self.random, zero)
             .with_context(|| format!("--parts {}", self.parts.display()))
     }
+}
+
+impl Marked {
+    /// What `--parts` names.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut marked: Self = toml::from_str(&read_text(path)?).with_context(|| path.display().to_string())?;
+        for image in &mut marked.image {
+            if let (Some(file), Some(dir)) = (&mut image.file, path.parent()) {
+                *file = dir.join(&*file);
+            }
+        }
+        Ok(marked)
+    }
+}
+
+/// The layers that are compared unless others are named.
+pub fn layers(inside: &Inside) -> Result<Vec<String>> {
+    let [_, last] = feature_layers(&inside.network);
+    let mut layers = vec![inside.layer(None)?.name, last];
+    layers.dedup(); // one and the same in NIN
+    Ok(layers)
 }
 
 /// A row for each part: its images with the part hidden, and Delta in each layer. Below, the same for random places.

@@ -1,13 +1,14 @@
 //! `infer visualize gallery`.
 
+use super::correspondence::Marked;
 use super::deconvnet::Whole;
 use super::inside::{Inside, Looks, Maps, Set, Source};
-use super::{Shown, activations, confusion, deconvnet, evolution, filters, invariance, occlusion, top};
+use super::{Shown, activations, confusion, correspondence, deconvnet, evolution, filters, invariance, occlusion, top};
 use anyhow::{Context, Result};
 use models::Method;
 use std::io::Write;
 use std::path::PathBuf;
-use visualize::feature_layers;
+use visualize::{Zero, feature_layers};
 
 /// Arguments of `infer visualize gallery`.
 #[derive(clap::Args)]
@@ -22,6 +23,9 @@ pub struct Arguments {
     /// A run of `train` that kept weights along the way, for the picture of features forming
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
+    /// Images and where their parts are, for the picture of correspondence: see `infer visualize correspondence --help`
+    #[arg(long, value_name = "FILE")]
+    parts: Option<PathBuf>,
     /// Directory to write to; pictures of the same names in it are replaced
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -61,7 +65,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     write("invariance", invariance::show(&inside, &shots, &feature_layers(&inside.network), 41, None))?;
     write("top", top::show(&inside, &source.set, &maps, 9, Method::default()))?;
     write("confusion", confusion::confusion(&inside, &source.set))?;
-    write("errors", confusion::errors(&inside, &source.set, 96))?;
+    // As many as fit on a page.
+    let most = if confusion::are_digits(&inside.card.classes) { 96 } else { 40 };
+    write("errors", confusion::errors(&inside, &source.set, most))?;
+    if let Some(parts) = &arguments.parts {
+        let (marked, layers, fill) = (Marked::read(parts)?, correspondence::layers(&inside)?, inside.fill(None)?);
+        let shown = correspondence::show(&inside, &marked, &source.set, &layers, &fill, 10, Zero::Own);
+        write("correspondence", shown.with_context(|| format!("--parts {}", parts.display())))?;
+    }
     if let Some(run) = &arguments.run {
         let few = Maps { count: 8, ..maps };
         let set = Set { train_split: true, ..source.set.clone() };

@@ -208,6 +208,13 @@ impl Inside {
         Ok(found.clone())
     }
 
+    /// The class that a map stands for, where a layer has a map for each and they are only averaged after it, as in NIN.
+    pub fn class_of(&self, row: &Row, map: usize) -> Option<&str> {
+        let rows = self.network.summary();
+        let after = rows.iter().skip_while(|r| r.name != row.name).skip(1).all(|r| r.spec.kind == "global-avg-pool");
+        (after && row.spec.output[0] == self.card.classes.len()).then(|| self.card.classes[map].as_str())
+    }
+
     /// The maps asked for: those named, or `count` evenly over the layer.
     pub fn maps(&self, maps: &Maps, row: &Row) -> Result<Vec<usize>> {
         let all = row.spec.output[0];

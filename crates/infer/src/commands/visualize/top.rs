@@ -8,7 +8,7 @@ use data::Samples;
 use infer::picture::{Block, Picture, Sheet, Tile};
 use models::{Method, Row};
 use serde_json::json;
-use visualize::{Hit, Part, Top, project, receptive_field};
+use visualize::{Hit, Part, Region, Top, project, receptive_field};
 
 /// Arguments of `infer visualize top`.
 #[derive(clap::Args)]
@@ -48,7 +48,10 @@ pub fn show(inside: &Inside, set: &Set, maps: &Maps, count: usize, method: Metho
         let tile = |picture: Picture| Tile::new(picture.fit(side), "");
         let strongest = hits.first().map_or(0.0, |hit| hit.activation);
         let mut back = Block::new(
-            format!("map {map}: {}", number(strongest)),
+            match inside.class_of(&row, map) {
+                Some(class) => format!("{map}, {class}: {}", number(strongest)),
+                None => format!("map {map}: {}", number(strongest)),
+            },
             columns,
             projections.into_iter().map(tile).collect(),
         );
@@ -107,11 +110,43 @@ pub fn patches(
     let parts: Vec<_> = hits.iter().enumerate().map(|(i, hit)| (i, Part::Unit(hit.unit))).collect();
     let back = values(project(&inside.network, &trace, &row.name, &parts, method)?);
     let back: Vec<_> = back.chunks_exact(back.len() / hits.len()).collect();
+    let [_, h, w] = row.spec.output;
+    let middle = receptive_field(&inside.network, &row.name, h / 2, w / 2)?;
     let mut cut = (Vec::new(), Vec::new());
     for ((hit, shot), projection) in hits.iter().zip(shots).zip(inside.projections(&back)) {
-        let field = corners(receptive_field(&inside.network, &row.name, hit.unit.y, hit.unit.x)?);
-        cut.0.push(projection.cut(field));
-        cut.1.push(inside.picture(&values(shot)).cut(field));
+        let field = receptive_field(&inside.network, &row.name, hit.unit.y, hit.unit.x)?;
+        let whole = |picture: Picture| in_full(&picture.cut(corners(field)), field, middle);
+        cut.0.push(whole(projection));
+        cut.1.push(whole(inside.picture(&values(shot))));
     }
     Ok(cut)
+}
+
+/// A patch that the image's border cut off, in its place in a field as large as `middle`, so that all are alike.
+fn in_full(patch: &Picture, field: Region, middle: Region) -> Picture {
+    let (height, width) = (middle.height.max(field.height), middle.width.max(field.width));
+    let before = |first: usize, len: usize, all: usize| if first == 0 { all - len } else { 0 };
+    let mut full = Picture::new(width, height, BEYOND);
+    full.place(patch, before(field.top, field.height, height), before(field.left, field.width, width));
+    full
+}
+
+/// Where there is no image.
+const BEYOND: [u8; 3] = [236; 3];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patches_at_borders_keep_their_place() {
+        let region = |top, left, height, width| Region { top, left, height, width };
+        let middle = region(3, 3, 4, 4);
+        let full = |field: Region| in_full(&Picture::new(field.width, field.height, [0; 3]), field, middle);
+        let dark = |picture: &Picture| (0..16).filter(|i| picture.at(i / 4, i % 4) == [0; 3]).collect::<Vec<_>>();
+        // Cut off above and at the left, so the image is below and at the right; and the other way round.
+        assert_eq!(dark(&full(region(0, 0, 2, 3))), [9, 10, 11, 13, 14, 15]);
+        assert_eq!(dark(&full(region(8, 7, 2, 3))), [0, 1, 2, 4, 5, 6]);
+        assert_eq!(dark(&full(middle)).len(), 16);
+    }
 }
