@@ -26,6 +26,8 @@ extern crate alloc;
 mod activation;
 mod alexnet;
 mod back;
+#[cfg(feature = "check")]
+pub mod check;
 pub mod device;
 mod draw;
 mod input;

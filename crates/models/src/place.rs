@@ -39,7 +39,7 @@ impl Network {
     ///
     /// # Errors
     /// The first weight that doesn't.
-    pub fn fits(&self) -> Result<(), TooLarge> {
+    pub fn check_buffers(&self) -> Result<(), TooLarge> {
         struct First(Option<TooLarge>);
         impl ParamVisitor for First {
             fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {

@@ -125,7 +125,7 @@ impl Model {
             return Err(BuildError::Classes(self.classes));
         }
         let network = Network::new(&(variant.define)(self), self.clone(), seed, device)?;
-        network.fits()?;
+        network.check_buffers()?;
         Ok(network)
     }
 }

@@ -1,11 +1,11 @@
 //! Devices by name, the one place that names backends.
 
+#[cfg(feature = "wgpu")]
+mod gpu;
 #[cfg(feature = "std")]
 mod list;
 #[cfg(feature = "cuda")]
 mod nvidia;
-#[cfg(feature = "wgpu")]
-mod gpu;
 
 #[cfg(feature = "std")]
 pub use list::{Found, Listed, list};

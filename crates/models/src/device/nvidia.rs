@@ -54,7 +54,9 @@ pub(super) fn open(index: Option<&str>) -> Result<Device, DeviceError> {
     let n = index.map_or(Ok(0), str::parse::<usize>).map_err(|_| wrong())?;
     match cards() {
         Ok(cards) if n < cards.len() => Ok(Device::cuda(n)),
-        Ok(cards) => Err(DeviceError::Absent { name, missing: format!("{} cards answer, counted from 0", cards.len()) }),
+        Ok(cards) => {
+            Err(DeviceError::Absent { name, missing: format!("{} cards answer, counted from 0", cards.len()) })
+        }
         Err(missing) => Err(DeviceError::Absent { name, missing }),
     }
 }
