@@ -66,8 +66,6 @@ impl Part {
 pub struct Agreement {
     /// The largest difference, as a share of what its tolerance allows.
     pub of_tolerance: f64,
-    /// The largest difference of a logit.
-    pub logits: f64,
 }
 
 /// Why a case didn't hold.
@@ -130,6 +128,14 @@ impl Case {
             Part::Training => run::training(self, &golden, device),
             Part::Deconvnet => run::deconvnet(self, &golden, device),
         }
+    }
+
+    /// The largest difference of a logit on `device`, whatever the tolerance.
+    ///
+    /// # Errors
+    /// If the device can't hold the network.
+    pub fn logits_apart(&self, device: &Device) -> Result<f64, BuildError> {
+        run::logits_apart(self, &golden::Golden::read(self.golden), device)
     }
 
     /// The network with formula weights, every dropout's probability 0.

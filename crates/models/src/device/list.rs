@@ -59,6 +59,14 @@ pub fn list() -> Vec<Listed> {
     BACKENDS.iter().map(listed).collect()
 }
 
+/// The device that [`parse`](super::parse) opens under this name; `None` if there is none. Looks at its backend only.
+pub fn find(name: &str) -> Option<Found> {
+    let (backend, index) = name.split_once(':').map_or((name, None), |(backend, index)| (backend, Some(index)));
+    let found = listed(BACKENDS.iter().find(|b| b.name == backend)?).devices;
+    let meant = |f: &Found| f.name == name || index.is_none() && f.name.ends_with(":0");
+    found.into_iter().find(meant)
+}
+
 fn listed(&Backend { name, feature, linked }: &Backend) -> Listed {
     let (devices, missing) = match name {
         _ if !linked => (Vec::new(), Some(format!("not linked: build with --features {feature}"))),

@@ -8,7 +8,7 @@ mod list;
 mod nvidia;
 
 #[cfg(feature = "std")]
-pub use list::{Found, Listed, list};
+pub use list::{Found, Listed, find, list};
 
 use alloc::format;
 use alloc::string::{String, ToString};
