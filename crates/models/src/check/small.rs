@@ -62,7 +62,7 @@ pub fn definition(name: &str) -> Definition {
             .with("S", SubsampleConfig { kernel: 2, activation: Sigmoid })
             .with("T", SubsampleConfig { kernel: 3, activation: ScaledTanh }),
         "layer-avg-pool" => three().with("A", AvgPoolConfig { kernel: Some(2) }),
-        "layer-global-avg-pool" => of(1, 9, 8).with("C", conv(3, 3, 0)).with("A", AvgPoolConfig { kernel: None }),
+        "layer-global-avg-pool" => of(1, 9, 9).with("C", conv(3, 3, 0)).with("A", AvgPoolConfig { kernel: None }),
         "layer-overlap-avg-pool" => {
             of(1, 10, 9).with("C", conv(3, 3, 0)).with("A", OverlapAvgPoolConfig { kernel: 3, stride: 2 })
         }

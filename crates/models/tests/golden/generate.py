@@ -556,7 +556,7 @@ def layer(name):
         "table-conv": lambda: Small([1, 10, 10], three, table("T", [[0, 2], [1], [0, 1, 2]], 3, tanh)),
         "subsample": lambda: Small([1, 14, 14], three, subsampling("S", 3, 2, torch.sigmoid), subsampling("T", 3, 3, tanh)),
         "avg-pool": lambda: Small([1, 10, 10], three, function("A", lambda x: F.avg_pool2d(x, 2))),
-        "global-avg-pool": lambda: Small([1, 9, 8], three, function("A", lambda x: x.mean((2, 3), keepdim=True))),
+        "global-avg-pool": lambda: Small([1, 9, 9], three, function("A", lambda x: x.mean((2, 3), keepdim=True))),
         "overlap-avg-pool": lambda: Small([1, 10, 9], three, function("A", caffe_average)),
         "max-pool": lambda: Small([1, 11, 9], three, function("P", lambda x: F.max_pool2d(x, 3, 2))),
         "max-pool-ceil": lambda: Small([1, 10, 12], three, function("P", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True))),
