@@ -1,17 +1,19 @@
 //! `cargo xtask bench-backends`: every network on every backend, each in a process of its own.
 
+mod against;
+mod chart;
 pub mod machine;
 pub mod plan;
 pub mod process;
 mod row;
 pub mod samples;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use plan::{Choice, Combination, Listed};
 use process::Bench;
-use row::{Measured, Row};
+use row::{Measured, Numbers, Row};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Arguments of `cargo xtask bench-backends`.
@@ -22,12 +24,18 @@ pub struct Arguments {
     /// Devices; those that aren't linked by default are built in
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "flex,ndarray")]
     devices: Vec<String>,
-    /// One round, a quarter of a second for each measurement
+    /// What to compute in, where a device has it
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f16", "bf16"])]
+    dtype: String,
+    /// One round, a quarter of a second for each measurement: under 3 minutes for the networks and devices by default
     #[arg(long)]
     quick: bool,
-    /// Seconds that one combination may take, all rounds together
-    #[arg(long, value_name = "S", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    limit: u64,
+    /// Seconds that one combination may take, all rounds together [default: 60, with --quick 6]
+    #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    limit: Option<u64>,
+    /// Compare with the rows of an earlier --json; an error if something became slower by more than noise
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
 }
 
 /// Runs it.
@@ -37,10 +45,11 @@ pub struct Arguments {
 /// says so in its row.
 pub fn run(arguments: &Arguments) -> Result<()> {
     arguments.choice.check()?;
+    let before = arguments.against.as_deref().map(against::read).transpose()?;
     let bench = Bench::build(&arguments.devices)?;
     let mut rows = plan(arguments, &bench.list()?)?;
-    let (rounds, seconds) = if arguments.quick { (1, 0.25) } else { (3, 2.0) };
-    let limit = Duration::from_secs(arguments.limit);
+    let (rounds, seconds, limit) = if arguments.quick { (1, 0.25, 6) } else { (3, 2.0, 60) };
+    let limit = Duration::from_secs(arguments.limit.unwrap_or(limit));
     // Rounds go over all combinations, so that a machine that slows down slows them all.
     for round in 1..=rounds {
         for row in &mut rows {
@@ -59,11 +68,32 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             row.add(answer);
         }
     }
+    let rows: Vec<_> = rows.iter().map(Row::numbers).collect();
     print!("{}", row::table(&rows));
     if let Some(path) = &arguments.choice.json {
-        let machine = machine::Machine::look();
-        let measured: Vec<_> = rows.iter().map(|row| Measured { numbers: row.numbers(), machine: &machine }).collect();
-        write(path, &serde_json::to_vec_pretty(&measured)?).with_context(|| path.display().to_string())?;
+        save(path, &rows)?;
+    }
+    if let Some(before) = before {
+        let (text, slower) = against::compare(&before, &rows);
+        print!("\n{text}");
+        ensure!(slower == 0, "{slower} of {} rows became slower", rows.len());
+    }
+    Ok(())
+}
+
+/// The rows as JSON, and beside it as CSV and as a chart.
+fn save(path: &Path, rows: &[Numbers]) -> Result<()> {
+    let machine = machine::Machine::look();
+    let measured: Vec<_> = rows.iter().map(|row| Measured { numbers: row.clone(), machine: machine.clone() }).collect();
+    let files = [
+        ("json", serde_json::to_vec_pretty(&measured)?),
+        ("csv", row::csv(&measured).into_bytes()),
+        ("png", chart::png(rows)?),
+        ("svg", chart::svg(rows)?.into_bytes()),
+    ];
+    for (extension, bytes) in files {
+        let path = if extension == "json" { path.to_path_buf() } else { path.with_extension(extension) };
+        write(&path, &bytes).with_context(|| path.display().to_string())?;
         eprintln!("{} rows in {}", rows.len(), path.display());
     }
     Ok(())
@@ -72,7 +102,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 /// Every combination asked for, on every device.
 fn plan(arguments: &Arguments, listed: &[Listed]) -> Result<Vec<Row>> {
     let combinations = arguments.choice.combinations(listed, |l| l.principal)?;
-    let on = |c: &Combination| arguments.devices.iter().map(|d| Row::new(c.clone(), d)).collect::<Vec<_>>();
+    let dtype = ["f32", "f16", "bf16"].into_iter().find(|d| *d == arguments.dtype).unwrap_or("f32");
+    let flop = |c: &Combination| listed.iter().find(|l| l.model == c.model).map_or(0.0, |l| l.flop(c.mode));
+    let on =
+        |c: &Combination| arguments.devices.iter().map(|d| Row::new(c.clone(), d, dtype, flop(c))).collect::<Vec<_>>();
     Ok(combinations.iter().flat_map(on).collect())
 }
 

@@ -8,68 +8,115 @@ use std::time::Instant;
 
 /// Runs every check; stops at the first that fails.
 pub fn run() -> Result<()> {
-    let started = Instant::now();
-    cargo("format", &["fmt", "--all", "--check"], &[])?;
-    cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
-    cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
-    if api::readable()? {
-        println!("== what the crates offer");
-        api::run(&api::Arguments { write: false })?;
-    } else {
-        println!("   what the crates offer: not compared, this isn't Rust {}", api::RUST);
+    let mut ci = Ci(Vec::new());
+    let ended = ci.all();
+    println!("== seconds");
+    for (name, seconds) in &ci.0 {
+        println!("   {seconds:>5}  {name}");
     }
-    cargo("programs", &["build", "--workspace"], &[])?;
-    for example in ["features", "finetune", "train_inside"] {
-        cargo(example, &["run", "--example", example], &[])?;
-    }
-    // Models without std: Burn with other features, built once more.
-    cargo("embedding", &["run", "--locked", "--manifest-path", "examples/classify/Cargo.toml"], &[])?;
-    without_std()?;
-    if let Ok(python) = std::env::var("PEERS_PYTHON") {
-        let infer = Path::new(&target_dir()).join("debug/infer");
-        let script = ["crates/formats/tests/check_peers.py", &infer.display().to_string()];
-        step("PyTorch and ONNX Runtime agree", Command::new(python).args(script))?;
-    } else {
-        println!("   PyTorch and ONNX Runtime: not compared, PEERS_PYTHON names no Python that has them");
-    }
-    if std::env::var_os("CHROMIUM").is_some() {
-        let infer = Path::new(&target_dir()).join("debug/infer");
-        let script = ["crates/infer/tests/page/test.cjs", &infer.display().to_string()];
-        step("the page in a browser", Command::new("node").args(script))?;
-    } else {
-        println!("   the page: not opened, CHROMIUM names no browser");
-    }
-    cargo("tests", &["test", "--workspace"], &[])?;
-    println!("== all of it in {} s", started.elapsed().as_secs());
-    Ok(())
+    println!("   {:>5}  all of it", ci.0.iter().map(|(_, seconds)| seconds).sum::<u64>());
+    ended
 }
 
-/// That inference needs no `std`: where the program above runs, Burn's clock brings one; this target has none.
-fn without_std() -> Result<()> {
-    const BARE: &str = "x86_64-unknown-none";
-    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", BARE]).output()?;
-    if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim()).is_dir() {
-        println!("   without std: not checked, `rustup target add {BARE}` brings a target that has none");
-        return Ok(());
+/// What each step so far took, in seconds.
+struct Ci(Vec<(&'static str, u64)>);
+
+impl Ci {
+    fn all(&mut self) -> Result<()> {
+        self.cargo("format", &["fmt", "--all", "--check"], &[])?;
+        self.cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
+        self.cargo("documentation", &["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])?;
+        self.offered()?;
+        self.cargo("programs", &["build", "--workspace"], &[])?;
+        for example in ["features", "finetune", "train_inside"] {
+            self.cargo(example, &["run", "--example", example], &[])?;
+        }
+        // Models without std: Burn with other features, built once more.
+        self.cargo("embedding", &["run", "--locked", "--manifest-path", "examples/classify/Cargo.toml"], &[])?;
+        self.without_std()?;
+        if let Ok(python) = std::env::var("PEERS_PYTHON") {
+            let infer = Path::new(&target_dir()).join("debug/infer");
+            let script = ["crates/formats/tests/check_peers.py", &infer.display().to_string()];
+            self.step("PyTorch and ONNX Runtime agree", Command::new(python).args(script))?;
+        } else {
+            println!("   PyTorch and ONNX Runtime: not compared, PEERS_PYTHON names no Python that has them");
+        }
+        if std::env::var_os("CHROMIUM").is_some() {
+            let infer = Path::new(&target_dir()).join("debug/infer");
+            let script = ["crates/infer/tests/page/test.cjs", &infer.display().to_string()];
+            self.step("the page in a browser", Command::new("node").args(script))?;
+        } else {
+            println!("   the page: not opened, CHROMIUM names no browser");
+        }
+        self.cargo("tests", &["test", "--workspace"], &[])?;
+        self.wgpu()
     }
-    let models = ["check", "--locked", "-p", "models", "--no-default-features", "--features", "flex", "--target", BARE];
-    cargo("without std", &models, &[])
+
+    /// The cases on wgpu, and whether what is behind `cuda` compiles. One set of features and packages throughout, in a
+    /// directory of its own: each other one would be another build of Burn.
+    fn wgpu(&mut self) -> Result<()> {
+        let Ok(dir) = std::env::var("WGPU_TARGET_DIR") else {
+            println!("   wgpu and cuda: not built, WGPU_TARGET_DIR names no directory for them");
+            return Ok(());
+        };
+        // Trying out kernels takes minutes on a processor.
+        let on = [("CARGO_TARGET_DIR", dir.as_str()), ("CUBECL_AUTOTUNE_LEVEL", "minimal")];
+        let programs = ["build", "--workspace", "--features", "models/wgpu", "--bin", "infer"];
+        self.cargo("wgpu: programs", &programs, &on)?;
+        let cases = ["test", "--workspace", "--features", "models/wgpu", "--test", "backends", "--"];
+        let cases = [&cases[..], &["--nocapture", "wgpu", "largest_buffer"]].concat();
+        self.cargo("wgpu: the cases", &cases, &on)?;
+        let infer = Path::new(&dir).join("debug/infer");
+        self.step("wgpu: devices", Command::new(infer).arg("devices"))?;
+        // DOCS_RS: what Burn's build would download for linking isn't needed for checking.
+        let check = ["check", "--workspace", "--features", "models/wgpu,models/cuda"];
+        self.cargo("cuda: type-check", &check, &[on[0], ("DOCS_RS", "1")])
+    }
+
+    /// What the crates offer to programs, against the lists that are committed.
+    fn offered(&mut self) -> Result<()> {
+        if !api::readable()? {
+            println!("   what the crates offer: not compared, this isn't Rust {}", api::RUST);
+            return Ok(());
+        }
+        println!("== what the crates offer");
+        let started = Instant::now();
+        api::run(&api::Arguments { write: false })?;
+        self.0.push(("what the crates offer", started.elapsed().as_secs()));
+        Ok(())
+    }
+
+    /// That inference needs no `std`: where the program above runs, Burn's clock brings one; this target has none.
+    fn without_std(&mut self) -> Result<()> {
+        const BARE: &str = "x86_64-unknown-none";
+        let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", BARE]).output()?;
+        if !Path::new(String::from_utf8_lossy(&rustc.stdout).trim()).is_dir() {
+            println!("   without std: not checked, `rustup target add {BARE}` brings a target that has none");
+            return Ok(());
+        }
+        let models = ["check", "--locked", "-p", "models", "--no-default-features", "--features", "flex", "--target", BARE];
+        self.cargo("without std", &models, &[])
+    }
+
+    fn cargo(&mut self, name: &'static str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+        self.step(name, crate::cargo().args(arguments).envs(environment.iter().copied()))
+    }
+
+    fn step(&mut self, name: &'static str, command: &mut Command) -> Result<()> {
+        println!("== {name}");
+        let started = Instant::now();
+        let status = command
+            .current_dir(crate::root())
+            .status()
+            .with_context(|| format!("{name}: {command:?} can't be started"))?;
+        let seconds = started.elapsed().as_secs();
+        self.0.push((name, seconds));
+        ensure!(status.success(), "{name}: {command:?} ended with {status}");
+        println!("   {name}: {seconds} s");
+        Ok(())
+    }
 }
 
 fn target_dir() -> String {
     std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())
-}
-
-fn cargo(name: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    step(name, crate::cargo().args(arguments).envs(environment.iter().copied()))
-}
-
-fn step(name: &str, command: &mut Command) -> Result<()> {
-    println!("== {name}");
-    let started = Instant::now();
-    let status =
-        command.current_dir(crate::root()).status().with_context(|| format!("{name}: {command:?} can't be started"))?;
-    ensure!(status.success(), "{name}: {command:?} ended with {status}");
-    println!("   {name}: {} s", started.elapsed().as_secs());
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! How the programs end: every exit code is decided here.
 
+use models::TooLarge;
 use models::device::DeviceError;
 use std::process::ExitCode;
 
@@ -23,6 +24,18 @@ impl std::fmt::Display for Interrupted {
 }
 
 impl std::error::Error for Interrupted {}
+
+/// A device that computes other numbers than it should.
+#[derive(Debug)]
+pub struct DeviceFailed(pub String);
+
+impl std::fmt::Display for DeviceFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for DeviceFailed {}
 
 /// Runs a program's `main`: parses its arguments, prints its error, answers with its code.
 pub fn run<A: clap::Parser>(main: impl FnOnce(A) -> anyhow::Result<()>) -> ExitCode {
@@ -54,7 +67,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Interrupted>() {
         INTERRUPTED
-    } else if error.chain().any(|e| e.is::<DeviceError>()) {
+    } else if error.chain().any(|e| e.is::<DeviceError>() || e.is::<TooLarge>()) || error.is::<DeviceFailed>() {
         DEVICE
     } else {
         USAGE_OR_DATA

@@ -8,6 +8,7 @@ pub mod memory;
 mod peak;
 pub mod picture;
 mod placement;
+pub mod selfcheck;
 mod table;
 
 pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};

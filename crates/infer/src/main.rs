@@ -38,6 +38,10 @@ enum Command {
     Serve(commands::serve::Arguments),
     /// List the networks.
     List(commands::list::Arguments),
+    /// List what there is to compute on, and what would bring the rest.
+    Devices(commands::devices::Arguments),
+    /// Hold a device against PyTorch's numbers.
+    Selfcheck(commands::selfcheck::Arguments),
 }
 
 #[global_allocator]
@@ -58,6 +62,8 @@ fn main() -> ExitCode {
             Command::Visualize(arguments) => commands::visualize::run(&arguments),
             Command::Serve(arguments) => commands::serve::run(&arguments),
             Command::List(arguments) => commands::list::run(&arguments),
+            Command::Devices(arguments) => commands::devices::run(&arguments),
+            Command::Selfcheck(arguments) => commands::selfcheck::run(&arguments),
         }
     })
 }

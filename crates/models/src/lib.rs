@@ -117,6 +117,8 @@ extern crate alloc;
 mod activation;
 mod alexnet;
 mod back;
+#[cfg(feature = "check")]
+pub mod check;
 pub mod device;
 mod draw;
 mod input;
@@ -141,5 +143,5 @@ pub use layer::{Curvature, Layer, LayerConfig, Maps, Op, Seen, Shape, ShapeError
 pub use lenet5::TABLE_I;
 pub use network::{CurvatureError, Definition, InputError, Network, Row, Trace, UnknownLayer};
 pub use params::{ParamMapper, ParamVisitor};
-pub use place::Crossing;
+pub use place::{Crossing, TooLarge};
 pub use zoo::{BuildError, Model, UnknownModel};

@@ -1,10 +1,12 @@
 //! Towers on several devices, as AlexNet's were in 2012.
 
+use crate::device::{self, Limit};
 use crate::layer::Op;
 use crate::network::{Network, Slot};
+use crate::params::ParamVisitor;
 use alloc::{string::String, vec::Vec};
-use burn::module::Module;
-use burn::tensor::Device;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 /// What goes from tower to tower in a layer's forward pass. As many bytes come back as gradients.
@@ -16,7 +18,44 @@ pub struct Crossing {
     pub bytes_per_image: usize,
 }
 
+/// A weight that is larger than its device's largest buffer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{weight} takes {} MB, and {}'s largest buffer has {} MB. `--device flex` has no such limit; the two towers of the \
+     networks alexnet, alexnet-caffenet, alexnet-bvlc and alexnet-chapter have no weight over 76 MB",
+    .bytes / 1_000_000, .limit.device, .limit.bytes / 1_000_000
+)]
+pub struct TooLarge {
+    /// The weight's name.
+    pub weight: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it doesn't fit.
+    pub limit: Limit,
+}
+
 impl Network {
+    /// Whether each weight fits its device's largest buffer. Draws none: nothing is allocated.
+    ///
+    /// # Errors
+    /// The first weight that doesn't.
+    pub fn check_buffers(&self) -> Result<(), TooLarge> {
+        struct First(Option<TooLarge>);
+        impl ParamVisitor for First {
+            fn visit<const D: usize>(&mut self, name: &str, param: &Param<Tensor<D>>) {
+                let bytes = (param.lazy_shape().num_elements() * size_of::<f32>()) as u64;
+                if let (None, Some(limit)) = (&self.0, device::largest_buffer(&param.lazy_device()))
+                    && bytes > limit.bytes
+                {
+                    self.0 = Some(TooLarge { weight: name.into(), bytes, limit });
+                }
+            }
+        }
+        let mut first = First(None);
+        self.visit_params(&mut first);
+        first.0.map_or(Ok(()), Err)
+    }
+
     /// The network with tower t of every layer on the t-th of `devices`, starting over where there are fewer devices than
     /// towers. Layers of one tower live on the first device, where the logits arrive too.
     ///

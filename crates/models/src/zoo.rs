@@ -3,6 +3,7 @@
 use crate::activation::Activation;
 use crate::layer::ShapeError;
 use crate::network::{Definition, Network};
+use crate::place::TooLarge;
 use crate::{alexnet, lenet5, nin, zfnet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -82,6 +83,9 @@ pub enum BuildError {
     /// A layer doesn't fit.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// A weight is larger than the device's largest buffer.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// An activation that this network isn't built with.
     #[error("{model} is built with {choices}, not {activation}")]
     Activation {
@@ -110,7 +114,7 @@ impl Model {
     /// The network's weights drawn from `seed`, on `device`. `device.autodiff()` makes it trainable.
     ///
     /// # Errors
-    /// If the name, the activation or the number of classes is not one the zoo can build.
+    /// If the name, the activation or the number of classes is not one the zoo can build, or the device can't hold a weight.
     pub fn build(&self, seed: u64, device: &Device) -> Result<Network, BuildError> {
         let variant = find(&self.name)?;
         if !variant.activations.contains(&self.activation) {
@@ -120,7 +124,9 @@ impl Model {
         if !(2..=1_000_000).contains(&self.classes) {
             return Err(BuildError::Classes(self.classes));
         }
-        Ok(Network::new(&(variant.define)(self), self.clone(), seed, device)?)
+        let network = Network::new(&(variant.define)(self), self.clone(), seed, device)?;
+        network.check_buffers()?;
+        Ok(network)
     }
 }
 

@@ -13,7 +13,7 @@ use models::weights::{Card, save};
 use models::{Definition, Model, Network, ParamVisitor, zoo};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
-use support::{Device, Tolerance, flex, formula, gradients, named, ndarray, tiny, try_tiny, values};
+use support::{Checked, Device, Tolerance, flex, formula, gradients, named, ndarray, tiny, try_tiny, values};
 
 /// LeCun 1998, table I, as printed: a line for each map of S2, a column for each map of C3.
 const PRINTED: [&str; 6] = [

@@ -10,7 +10,7 @@ use models::layers::{
     TableConvConfig,
 };
 use models::{Activation, Definition, Draw, LayerConfig, Maps, Method, Op, Overlap, Shape};
-use support::{Device, Tolerance, flex, formula, gradients, named, ndarray, tiny, values};
+use support::{Checked, Device, Tolerance, flex, formula, gradients, named, ndarray, tiny, values};
 
 fn layer(config: &dyn LayerConfig, input: Shape, device: &Device) -> Op {
     config.init(input, &Draw { seed: 5, layer: "L".into(), device: device.clone() }).unwrap()

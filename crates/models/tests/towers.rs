@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 use models::layers::{ActivateConfig, ConvConfig, LinearConfig, LrnConfig, MaxPoolConfig};
 use models::reference::with_formula_weights;
 use models::{Activation, Crossing, Definition, Method, Model, Network, ParamVisitor};
-use support::{Device, Sgd, Tolerance, cross_entropy, flex, formula, gradients, named, ndarray, tiny, values};
+use support::{Checked, Device, Sgd, Tolerance, cross_entropy, flex, formula, gradients, named, ndarray, tiny, values};
 
 const INPUT: [usize; 3] = [3, 39, 39];
 

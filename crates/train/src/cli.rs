@@ -71,6 +71,9 @@ pub struct Run {
     /// Threads that prepare images; changes nothing but the time [default: half of the cores, at most 8]
     #[arg(long, value_name = "N", default_value_t = threads(), hide_default_value = true)]
     pub threads: usize,
+    /// Don't hold a device against PyTorch's numbers before the first training there
+    #[arg(long)]
+    pub no_selfcheck: bool,
     /// Progress as JSON lines
     #[arg(long)]
     pub json: bool,

@@ -9,7 +9,7 @@ use crate::sgd::Sgd;
 use crate::trainer::Trainer;
 use anyhow::{Context, Result, ensure};
 use data::{Dataset, Loader, LoaderOptions, Samples};
-use infer::{Placement, thousands};
+use infer::{Placement, selfcheck, thousands};
 use models::weights::{Card, Training};
 use models::{InputSpec, Network, Normalise, device};
 use serde_json::json;
@@ -35,6 +35,9 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
         (None, Some(run)) => Placement::parse(&run.device)?,
         (None, None) => cli.placement.or_flex()?,
     };
+    if !cli.no_selfcheck {
+        selfcheck::once(&placement.to_string())?;
+    }
     let data_dir = cli.data_dir.clone().or(earlier.and_then(|r| r.data_dir.clone()));
     let on_bad_image = cli.on_bad_image.or(earlier.map(|r| r.on_bad_image)).unwrap_or_default();
     let (dataset, dir) = dataset(&recipe, data_dir.as_deref())?;

@@ -16,7 +16,7 @@ pub struct Choice {
     /// Images in a batch [default: 1 and the network's own (64, 8 or 16); for training the latter]
     #[arg(long, value_name = "N,..", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=4096))]
     batch: Vec<u32>,
-    /// Also write the rows to this file, a JSON array
+    /// Also write the rows to this file, a JSON array; bench-backends writes a CSV and a chart (PNG, SVG) beside it
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Devices that are linked on demand, by the cargo feature of their name.
-const OPTIONAL: [&str; 3] = ["wgpu", "cuda", "libtorch"];
+const OPTIONAL: [&str; 6] = ["wgpu", "vulkan", "metal", "webgpu", "cuda", "libtorch"];
 /// How much longer than its limit a process may take to say that it ran out of time.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -25,6 +25,9 @@ pub struct Answer {
     pub median_ms: Option<f64>,
     pub samples_ms: Vec<f64>,
     pub first_ms: Option<f64>,
+    pub adapter: Option<String>,
+    pub peak_mib: Option<f64>,
+    pub max_abs_diff: Option<f64>,
     pub error: Option<String>,
     /// How long the process took.
     #[serde(skip)]
@@ -77,7 +80,16 @@ impl Bench {
     pub fn time(&self, row: &Row, seconds: f64, limit: Duration) -> Result<Answer> {
         let start = Instant::now();
         let mut child = Command::new(&self.0)
-            .args(["--model", &row.of.model, "--mode", row.of.mode.name(), "--device", &row.device])
+            .args([
+                "--model",
+                &row.of.model,
+                "--mode",
+                row.of.mode.name(),
+                "--device",
+                &row.device,
+                "--dtype",
+                row.dtype,
+            ])
             .args(["--batch", &row.of.batch.to_string(), "--seconds", &seconds.to_string()])
             .args(["--limit", &limit.as_secs_f64().to_string()])
             .stdin(Stdio::null())

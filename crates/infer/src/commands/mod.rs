@@ -2,12 +2,14 @@
 
 pub mod classify;
 pub mod convert;
+pub mod devices;
 pub mod eval;
 pub mod export;
 pub mod fetch;
 pub mod list;
 pub mod logits;
 pub mod profile;
+pub mod selfcheck;
 pub mod serve;
 pub mod summary;
 pub mod visualize;

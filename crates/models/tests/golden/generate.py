@@ -417,6 +417,201 @@ def nin_chapter():
     return NIN([3, 32, 32], steps + [("L22", 64, 1, 1, 0), ("L31", 100, 3, 1, 0), ("L32", 100, 1, 1, 0)])
 
 
+# ------------------------------------------------------------------------------- layer by layer, and at reduced width
+
+
+class Small(Net):
+    """Layers in order: (name, module with weights or None, function of the module and the maps)."""
+
+    def __init__(self, input, *layers):
+        super().__init__()
+        self.input, self.layers = input, [(name, function) for name, _, function in layers]
+        for name, module, _ in layers:
+            if module is not None:
+                self.add_module(name, module)
+
+    def run(self, x):
+        for name, function in self.layers:
+            x = self.keep(name, function(getattr(self, name, None), x))
+        return x
+
+
+def convolution(name, part, squash=lambda x: x, pad=(0, 0, 0, 0), **options):
+    """`pad`: left, right, top, bottom."""
+    return name, part, lambda part, x: squash(conv(part, F.pad(x, pad), **options))
+
+
+def full(name, part, squash=lambda x: x):
+    return name, part, lambda part, x: squash(linear(part, x))[:, :, None, None]
+
+
+def function(name, f):
+    return name, None, lambda _, x: f(x)
+
+
+class Coefficient(nn.Module):
+    def __init__(self, maps):
+        super().__init__()
+        self.coefficient = nn.Parameter(torch.empty(maps))
+        self.bias = nn.Parameter(torch.empty(maps))
+
+
+def subsampling(name, maps, side, squash):
+    def f(part, x):
+        total = F.avg_pool2d(x, side) * side * side
+        return squash(total * part.coefficient[:, None, None] + part.bias[:, None, None])
+
+    return name, Coefficient(maps), f
+
+
+class Kernels(nn.Module):
+    def __init__(self, connections, side, maps):
+        super().__init__()
+        self.kernels = nn.Parameter(torch.empty(connections, side, side))
+        self.bias = nn.Parameter(torch.empty(maps))
+
+
+def table(name, seen, side, squash):
+    def f(part, x):
+        out, first = [], 0
+        for m, maps in enumerate(seen):
+            out.append(F.conv2d(x[:, maps], part.kernels[None, first : first + len(maps)], part.bias[m : m + 1]))
+            first += len(maps)
+        return squash(torch.cat(out, 1))
+
+    return name, Kernels(sum(map(len, seen)), side, len(seen)), f
+
+
+def norm(x, size, k, alpha, beta, towers=1):
+    return torch.cat([F.local_response_norm(m, size, alpha * size, beta, k) for m in x.chunk(towers, 1)], 1)
+
+
+def codes(x):
+    side = [[1.0 if c == "X" else -1.0 for row in CODES[digit::10] for c in row] for digit in range(10)]
+    return -((x.flatten(1)[:, None] - torch.tensor(side)) ** 2).sum(2)[:, :, None, None]
+
+
+def caffe_average(x):
+    """3x3 windows, 2 apart; one that hangs over the edge is the mean of what it covers."""
+    return F.avg_pool2d(x, 3, 2, ceil_mode=True, count_include_pad=False)
+
+
+class AlexNetNarrow(AlexNet):
+    def __init__(self):
+        super().__init__()
+        self.fringe, self.input = 0, [3, 67, 67]
+        self.conv1 = parts(2, 12, 3, 11, 11)
+        self.conv2 = parts(2, 32, 6, 5, 5)
+        self.conv3 = parts(2, 48, 32, 3, 3)
+        self.conv4 = parts(2, 48, 24, 3, 3)
+        self.conv5 = parts(2, 32, 24, 3, 3)
+        self.fc6 = parts(2, 64, 32)
+        self.fc7 = parts(2, 64, 64)
+        self.fc8 = Part(10, 64)
+
+
+class ZFNetNarrow(ZFNet):
+    input = [3, 64, 64]
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = Part(12, 3, 7, 7)
+        self.conv2 = Part(32, 12, 5, 5)
+        self.conv3 = Part(48, 32, 3, 3)
+        self.conv4 = Part(48, 48, 3, 3)
+        self.conv5 = Part(32, 48, 3, 3)
+        self.fc6 = Part(64, 32)
+        self.fc7 = Part(64, 64)
+        self.fc8 = Part(10, 64)
+
+
+def nin_narrow():
+    return NIN(
+        [3, 67, 67],
+        [("conv1", 12, 11, 4, 0), ("cccp1", 12, 1, 1, 0), ("cccp2", 12, 1, 1, 0), "pool0"]
+        + [("conv2", 32, 5, 1, 2), ("cccp3", 32, 1, 1, 0), ("cccp4", 32, 1, 1, 0), "pool2"]
+        + [("conv3", 48, 3, 1, 1), ("cccp5", 48, 1, 1, 0), ("cccp6", 48, 1, 1, 0), "pool3"]
+        + [("conv4", 64, 3, 1, 1), ("cccp7", 64, 1, 1, 0), ("cccp8", 10, 1, 1, 0)],
+    )
+
+
+def layer(name):
+    tanh = SQUASH["scaled-tanh"]
+    three = convolution("C", Part(3, 1, 3, 3))
+    eight = convolution("C", Part(8, 2, 3, 3))
+    two = lambda *shape: parts(2, *shape)
+    return {
+        "conv": lambda: Small([3, 8, 7], convolution("C", Part(4, 3, 3, 3), F.relu, (0, 3, 1, 2), stride=2)),
+        "conv-large": lambda: Small([3, 31, 31], convolution("C", Part(16, 3, 11, 11), F.relu, stride=4)),
+        "conv-deep": lambda: Small([16, 13, 13], convolution("C", Part(24, 16, 3, 3), F.relu, padding=1)),
+        "conv-1x1": lambda: Small([5, 6, 6], convolution("C", Part(7, 5, 1, 1), F.relu)),
+        "towers": lambda: Small(
+            [2, 9, 9],
+            convolution("C", two(8, 2, 3, 3), F.relu),
+            convolution("D", two(8, 4, 3, 3), F.relu, padding=1, groups=2),
+            convolution("E", two(4, 8, 3, 3), F.relu),
+            full("F", two(6, 100), F.relu),
+            full("O", Part(4, 6)),
+        ),
+        "table-conv": lambda: Small([1, 10, 10], three, table("T", [[0, 2], [1], [0, 1, 2]], 3, tanh)),
+        "subsample": lambda: Small([1, 14, 14], three, subsampling("S", 3, 2, torch.sigmoid), subsampling("T", 3, 3, tanh)),
+        "avg-pool": lambda: Small([1, 10, 10], three, function("A", lambda x: F.avg_pool2d(x, 2))),
+        "global-avg-pool": lambda: Small([1, 9, 9], three, function("A", lambda x: x.mean((2, 3), keepdim=True))),
+        "overlap-avg-pool": lambda: Small([1, 10, 9], three, function("A", caffe_average)),
+        "max-pool": lambda: Small([1, 11, 9], three, function("P", lambda x: F.max_pool2d(x, 3, 2))),
+        "max-pool-ceil": lambda: Small([1, 10, 12], three, function("P", lambda x: F.max_pool2d(x, 3, 2, ceil_mode=True))),
+        "lrn": lambda: Small([2, 6, 7], eight, function("N", lambda x: norm(x, 5, 1.5, 0.3, 0.75))),
+        "lrn-power": lambda: Small([2, 6, 7], eight, function("N", lambda x: norm(x, 3, 2.0, 0.5, 0.6))),
+        "lrn-towers": lambda: Small(
+            [2, 7, 7],
+            convolution("C", two(8, 2, 3, 3)),
+            function("N", lambda x: norm(x, 5, 1.5, 0.3, 0.75, towers=2)),
+            convolution("D", two(8, 4, 3, 3), groups=2),
+            function("M", lambda x: norm(x, 5, 1.5, 0.3, 0.75)),
+        ),
+        "linear": lambda: Small([3, 4, 5], full("F", Part(32, 60), torch.tanh), full("O", Part(10, 32))),
+        "rbf": lambda: Small([1, 6, 6], full("F", Part(84, 36), tanh), function("R", codes)),
+        "activations": lambda: Small(
+            [2, 6, 6],
+            convolution("C", Part(4, 2, 1, 1), tanh),
+            convolution("D", Part(4, 4, 1, 1), torch.tanh),
+            convolution("E", Part(4, 4, 1, 1), torch.sigmoid),
+            convolution("F", Part(4, 4, 1, 1)),
+            function("G", F.relu),
+        ),
+    }[name]
+
+
+LAYERS = (
+    "conv conv-large conv-deep conv-1x1 towers table-conv subsample avg-pool global-avg-pool overlap-avg-pool max-pool "
+    "max-pool-ceil lrn lrn-power lrn-towers linear rbf activations"
+).split()
+
+
+class Backwards(torch.autograd.Function):
+    """A ReLU whose way back is a deconvnet's (Zeiler 2013, 2.1): the signal itself is rectified."""
+
+    @staticmethod
+    def forward(_, x):
+        return x.relu()
+
+    @staticmethod
+    def backward(_, signal):
+        return signal.relu()
+
+
+def deconvnet(net, x, layer):
+    """Formula numbers at the output of `layer`, back to the image."""
+    relu, F.relu = F.relu, Backwards.apply
+    x = x.clone().requires_grad_()
+    net(x)
+    F.relu = relu
+    output = dict(net.trace)[layer]
+    signal = torch.from_numpy(sines(INPUT_SALT + 1, output.numel(), 1.0).reshape(output.shape))
+    (image,) = torch.autograd.grad(output, x, signal)
+    return {"layer": layer, "image": sampled("image", image)}
+
+
 # ---------------------------------------------------------------------------------------------------------- the variants
 
 # name: (network, scale of the input, learning rate, steps). Caffe's LRN runs across all maps, whatever the groups. Where
@@ -439,7 +634,12 @@ VARIANTS = {
     "nin-mnist": (lambda: nin_small([1, 28, 28], [(5, 96, 64, 48), (5, 128, 96, 48), (5, 128, 96, 10)]), 1.0, 0.01, 5),
     "nin-imagenet": (nin_imagenet, 1.0, 0.01, 5),
     "nin-chapter": (nin_chapter, 1.0, 0.01, 5),
-}
+    "alexnet-narrow": (AlexNetNarrow, PIXELS, 1e-5, 5),
+    "zfnet-narrow": (ZFNetNarrow, PIXELS, 1e-5, 5),
+    "nin-narrow": (nin_narrow, 1.0, 0.01, 5),
+} | {f"layer-{name}": (layer(name), 1.0, 0.01, 3) for name in LAYERS}
+# What is sent back from one of their layers, too. There is no LRN on the way: how it is undone is the method's affair.
+DECONVNET = {"nin-narrow": "cccp6"}
 # LeNet-5's other squashing functions: logits only.
 SQUASHES = ["tanh", "sigmoid"]
 
@@ -497,6 +697,8 @@ def generate(name):
         penalties = -logits
         rubbish = torch.log(np.exp(-1.0) + torch.exp(-penalties).sum(1))
         golden["map_loss"] = short((penalties[range(BATCH), labels] + rubbish).mean().item())
+    if name in DECONVNET:
+        golden["deconvnet"] = deconvnet(net, x, DECONVNET[name])
     golden["activations"] = [sampled(n, t) for n, t in net.trace]
     golden["gradients"] = [sampled(n, p.grad) for n, p in net.named_parameters()]
 

@@ -13,43 +13,18 @@ use models::{
 use std::collections::BTreeMap;
 
 pub use burn::tensor::Device;
+pub use models::check::Tolerance;
 
-/// How far two results may be apart: by `relative` of the expected value, and by `absolute` of the greatest one in the
-/// same tensor.
-#[derive(Clone, Copy, Debug)]
-pub struct Tolerance {
-    pub relative: f64,
-    pub absolute: f64,
+/// [`Tolerance`] for tests.
+pub trait Checked {
+    /// Holds `got` against `expected`, element by element.
+    fn check(self, what: &str, got: &[f32], expected: &[f32]);
 }
 
-impl Tolerance {
-    /// Two ways to the same sums on one CPU, or two CPU backends.
-    pub const CPU: Self = Self { relative: 1e-4, absolute: 1e-5 };
-    /// PyTorch's logits, activations and losses.
-    pub const TORCH: Self = Self { relative: 1e-3, absolute: 1e-4 };
-    /// PyTorch's gradients. Where a ReLU unit is at its corner, rounding decides whether it passes its gradient on:
-    /// PyTorch's own f32 and f64 are 2.6e-3 of the greatest gradient apart at conv1 of nin-imagenet, and one unit of
-    /// conv2 moves a bias of alexnet's by 6e-3.
-    pub const TORCH_GRADIENT: Self = Self { relative: 1e-2, absolute: 7e-3 };
-    /// Differences of f32 losses a small step apart.
-    pub const FINITE: Self = Self { relative: 1e-2, absolute: 5e-3 };
-
-    /// How far a value may be from `expected` among values of at most `greatest`.
-    pub fn allows(self, expected: f64, greatest: f64) -> f64 {
-        self.relative * expected.abs() + self.absolute * greatest
-    }
-
-    /// Holds `got` against `expected`, element by element.
+impl Checked for Tolerance {
     #[track_caller]
-    pub fn check(self, what: &str, got: &[f32], expected: &[f32]) {
-        assert_eq!(got.len(), expected.len(), "{what}: number of values");
-        let greatest = expected.iter().fold(0.0, |m: f64, v| m.max(f64::from(v.abs())));
-        for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-            let apart = (f64::from(got) - f64::from(expected)).abs();
-            // Written so that a NaN fails.
-            let fits = apart <= self.allows(f64::from(expected), greatest);
-            assert!(fits, "{what}, element {i}: {got}, expected {expected} (the greatest is {greatest})");
-        }
+    fn check(self, what: &str, got: &[f32], expected: &[f32]) {
+        self.compare(what, got, expected).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 

@@ -52,6 +52,9 @@ struct Cli {
     batch: u32,
     #[command(flatten)]
     placement: PlacementArguments,
+    /// What to compute in
+    #[arg(long, default_value = "f32")]
+    dtype: Dtype,
     /// How long to time calls, after half as long of warming up; one call at least
     #[arg(long, value_name = "S", default_value_t = 2.0, value_parser = seconds)]
     seconds: f64,
@@ -67,10 +70,21 @@ enum Mode {
     Train,
 }
 
-/// A call's time in milliseconds.
+/// A floating-point type, where the device has it.
+#[derive(Clone, Copy, PartialEq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+/// A call's time in milliseconds, and what is known at the end.
 enum Call {
     Warming(f64),
     Timed(f64),
+    Memory(f64),
+    Apart(f64),
 }
 
 /// What comes out. `error` is set where the times are missing, or are the first call's only.
@@ -80,13 +94,21 @@ struct Row<'a> {
     mode: Mode,
     batch: u32,
     device: &'a str,
+    /// What the device calls itself.
+    adapter: Option<String>,
+    dtype: Dtype,
     /// What crosses between towers on devices of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     crossings: Vec<Crossing>,
     median_ms: Option<f64>,
     images_per_second: Option<f64>,
     samples_ms: Vec<f64>,
+    /// The first call's: with what is compiled or tried out for it.
     first_ms: Option<f64>,
+    /// The most memory that the process held until then, in MiB; a GPU's own isn't counted.
+    peak_mib: Option<f64>,
+    /// The largest difference of a logit from PyTorch's, for the images of the golden files.
+    max_abs_diff: Option<f64>,
     error: Option<String>,
 }
 
@@ -119,10 +141,13 @@ fn watch(cli: &Cli) -> Row<'_> {
         thread::spawn(move || time(&cli, &send))
     };
     let (mut first_ms, mut samples_ms, mut error) = (None, Vec::new(), None);
+    let (mut peak_mib, mut max_abs_diff) = (None, None);
     loop {
         match calls.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             Ok(Call::Warming(ms)) => _ = first_ms.get_or_insert(ms),
             Ok(Call::Timed(ms)) => samples_ms.push(ms),
+            Ok(Call::Memory(mib)) => peak_mib = Some(mib),
+            Ok(Call::Apart(apart)) => max_abs_diff = Some(apart),
             Err(RecvTimeoutError::Timeout) if samples_ms.is_empty() => {
                 // Better one cold call than nothing.
                 samples_ms.extend(first_ms);
@@ -145,11 +170,15 @@ fn watch(cli: &Cli) -> Row<'_> {
         mode: cli.mode,
         batch: cli.batch,
         device: cli.placement.name(),
+        adapter: device::find(cli.placement.name()).map(|found| found.adapter),
+        dtype: cli.dtype,
         crossings: crossings(cli).unwrap_or_default(),
         median_ms,
         images_per_second: median_ms.map(|ms| 1000.0 * f64::from(cli.batch) / ms),
         samples_ms,
         first_ms,
+        peak_mib,
+        max_abs_diff,
         error,
     }
 }
@@ -165,7 +194,15 @@ fn crossings(cli: &Cli) -> Result<Vec<Crossing>> {
 fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
     let mut subject = Subject::new(cli)?;
     subject.repeat(cli.seconds / 2.0, |ms| Ok(calls.send(Call::Warming(ms))?))?;
-    subject.repeat(cli.seconds, |ms| Ok(calls.send(Call::Timed(ms))?))
+    subject.repeat(cli.seconds, |ms| Ok(calls.send(Call::Timed(ms))?))?;
+    if let Ok(mib) = subject::peak_mib() {
+        calls.send(Call::Memory(mib))?;
+    }
+    let name = zoo::find(&cli.model)?.name;
+    if let Some(case) = models::check::cases().find(|case| case.name == name) {
+        calls.send(Call::Apart(case.logits_apart(cli.placement.or_flex()?.first())?))?;
+    }
+    Ok(())
 }
 
 /// Answers turns until standard input ends: a line with a number of seconds in, a line `{"samples_ms": [...]}` out. The

@@ -1,9 +1,9 @@
 //! What is timed: a network with formula weights, and a call of it.
 
-use crate::{Cli, Mode};
+use crate::{Cli, Dtype, Mode};
 use anyhow::{Context, Result};
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{FloatDType, Tensor, TensorData};
 use data::Batch;
 use infer::Placement;
 use models::{Model, Network, reference};
@@ -32,6 +32,7 @@ impl Subject {
     /// What the command line says.
     pub fn new(cli: &Cli) -> Result<Self> {
         let placement = cli.placement.or_flex()?;
+        configure(&placement, cli.dtype)?;
         let on = if cli.mode == Mode::Train { placement.autodiff() } else { placement.clone() };
         let model = Model::named(&cli.model)?;
         let network = reference::with_formula_weights(on.place(model.build(0, on.first())?)?);
@@ -102,6 +103,16 @@ impl Subject {
             }
         }
     }
+}
+
+/// Before anything is on the devices: what tensors are made of there.
+fn configure(placement: &Placement, dtype: Dtype) -> Result<()> {
+    let float = match dtype {
+        Dtype::F32 => return Ok(()),
+        Dtype::F16 => FloatDType::F16,
+        Dtype::Bf16 => FloatDType::BF16,
+    };
+    Ok(placement.devices().iter().cloned().try_for_each(|mut device| device.configure(float))?)
 }
 
 /// The most memory that this process ever held, in MiB.
