@@ -1,6 +1,6 @@
 //! How the programs end: every exit code is decided here.
 
-use models::TooLarge;
+use models::BuildError;
 use models::device::DeviceError;
 use std::process::ExitCode;
 
@@ -64,10 +64,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|e| kind(e) == Some(std::io::ErrorKind::BrokenPipe))
 }
 
+fn too_large(e: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(e.downcast_ref(), Some(BuildError::TooLarge(_)))
+}
+
 fn code(error: &anyhow::Error) -> u8 {
     if error.is::<Interrupted>() {
         INTERRUPTED
-    } else if error.chain().any(|e| e.is::<DeviceError>() || e.is::<TooLarge>()) || error.is::<DeviceFailed>() {
+    } else if error.chain().any(|e| e.is::<DeviceError>() || too_large(e)) || error.is::<DeviceFailed>() {
         DEVICE
     } else {
         USAGE_OR_DATA
