@@ -1,5 +1,11 @@
 //! Devices by name, the one place that names backends.
 
+#[cfg(feature = "remote")]
+mod remote;
+
+#[cfg(feature = "remote")]
+pub use remote::TOKEN;
+
 use alloc::format;
 use alloc::string::{String, ToString};
 use burn::tensor::Device;
@@ -34,6 +40,14 @@ pub enum DeviceError {
         /// What could stand there.
         hint: &'static str,
     },
+    /// A worker that can't be reached, or doesn't let us in.
+    #[error("device 'remote:{address}': {problem}")]
+    Remote {
+        /// Where it should be, `HOST:PORT`.
+        address: String,
+        /// What happened, and what to do.
+        problem: String,
+    },
 }
 
 /// A backend: its name, the cargo feature that brings it, whether it is linked.
@@ -43,6 +57,7 @@ const BACKENDS: &[(&str, &str, bool)] = &[
     ("wgpu", "wgpu", cfg!(feature = "wgpu")),
     ("cuda", "cuda", cfg!(feature = "cuda")),
     ("libtorch", "libtorch", cfg!(feature = "libtorch")),
+    ("remote", "remote", cfg!(feature = "remote")),
 ];
 
 /// The linked backends' names, `flex, ndarray`.
@@ -65,7 +80,8 @@ fn how_to_link() -> String {
     hint
 }
 
-/// The device called `name`: `flex`, `ndarray`, and where linked `wgpu`, `wgpu:0`, `wgpu:cpu`, `cuda:0`, `libtorch`.
+/// The device called `name`: `flex`, `ndarray`, and where linked `wgpu`, `wgpu:0`, `wgpu:cpu`, `cuda:0`, `libtorch`,
+/// `remote:HOST:PORT`.
 ///
 /// ```
 /// let device = models::device::parse("flex")?;
@@ -111,6 +127,11 @@ fn open(backend: &str, index: Option<&str>) -> Result<Device, DeviceError> {
             let i = index.map_or(Ok(0), str::parse).map_err(|_| wrong("expected cuda or cuda:0"))?;
             Ok(Device::cuda(i))
         }
+        #[cfg(feature = "remote")]
+        "remote" => match index {
+            Some(address) if address.contains(':') => remote::open(address),
+            _ => Err(wrong("expected a worker's address, remote:HOST:PORT")),
+        },
         _ => Err(DeviceError::Unknown { name: backend.to_string() }),
     }
 }

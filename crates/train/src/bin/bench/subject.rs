@@ -31,7 +31,7 @@ pub struct Subject {
 impl Subject {
     /// What the command line says.
     pub fn new(cli: &Cli) -> Result<Self> {
-        let placement = cli.placement.or_flex()?;
+        let placement = cli.placement.place_once()?;
         let on = if cli.mode == Mode::Train { placement.autodiff() } else { placement.clone() };
         let model = Model::named(&cli.model)?;
         let network = reference::with_formula_weights(on.place(model.build(0, on.first())?)?);
