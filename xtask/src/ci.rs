@@ -94,7 +94,8 @@ impl Ci {
             println!("   without std: not checked, `rustup target add {BARE}` brings a target that has none");
             return Ok(());
         }
-        let models = ["check", "--locked", "-p", "models", "--no-default-features", "--features", "flex", "--target", BARE];
+        let models =
+            ["check", "--locked", "-p", "models", "--no-default-features", "--features", "flex", "--target", BARE];
         self.cargo("without std", &models, &[])
     }
 

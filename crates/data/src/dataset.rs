@@ -1,6 +1,6 @@
 //! A dataset, and the directory or archive it comes from.
 
-use crate::{DataError, Samples, cifar, folder, idx_dir, source};
+use crate::{DataError, Samples, cifar, folder, idx_dir, source, svhn};
 use std::{
     env,
     path::{Component, Path, PathBuf},
@@ -34,6 +34,7 @@ pub enum Split {
 ///   classes; without it they are numbers, from 0 to the largest label and at least to 9;
 /// - CIFAR-10 or CIFAR-100 in their binary layout: the canonical archive (`.tar.gz`), a directory that holds it, or a
 ///   directory with its files, which may be in the archive's own directory inside;
+/// - SVHN's cropped digits, `train_32x32.mat` and `test_32x32.mat`; `extra_32x32.mat` is trained on, too, if it is there;
 /// - a directory with images in `train/<class>/` and `val/<class>/` or `test/<class>/`, PNG or JPEG. They stay on disk;
 ///   the classes are numbered in the order of their directories' names, and a file `classes.txt` may rename them. The
 ///   images come in one random order, the same each time, so that the first and the last are fair samples.
@@ -45,6 +46,9 @@ pub enum Split {
 pub fn open(path: &Path) -> Result<Dataset, DataError> {
     if idx_dir::is_there(path) {
         return idx_dir::open(path);
+    }
+    if svhn::is_there(path) {
+        return svhn::open(path);
     }
     match cifar::find(path)? {
         Some(cifar) => cifar.open(path),
@@ -62,6 +66,9 @@ pub fn open_split(path: &Path, split: Split) -> Result<(Samples, Vec<String>), D
     if idx_dir::is_there(path) {
         return idx_dir::open_split(path, split).map(|(images, classes)| (images.into(), classes));
     }
+    if svhn::is_there(path) {
+        return svhn::split(path, split).map(|images| (images.into(), svhn::classes()));
+    }
     match cifar::find(path)? {
         Some(cifar) => cifar.split(split).map(|images| (images.into(), cifar.classes)),
         None if folder::is_there(path) => folder::open_split(path, split),
@@ -71,7 +78,7 @@ pub fn open_split(path: &Path, split: Split) -> Result<(Samples, Vec<String>), D
 
 fn missing(dir: &Path) -> DataError {
     let names = "train-images-idx3-ubyte, data_batch_1.bin, train.bin, cifar-10-binary.tar.gz, \
-                 cifar-100-binary.tar.gz, train/<class>/<image>";
+                 cifar-100-binary.tar.gz, train_32x32.mat, train/<class>/<image>";
     DataError::Missing { dir: dir.into(), names: names.into() }
 }
 

@@ -54,6 +54,14 @@ pub enum DataError {
         /// What was found and what was expected.
         problem: String,
     },
+    /// A MATLAB file that cannot be SVHN's.
+    #[error("{path}: is not a file of SVHN: {problem}. Check which file this is, or download it again.")]
+    Mat {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        problem: String,
+    },
     /// A file shorter than its header says.
     #[error("{path}: is truncated: {found} bytes are there, expected {expected}. Download it again.")]
     Truncated {

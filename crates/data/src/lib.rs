@@ -1,6 +1,6 @@
 //! Datasets, decoding, augmentation and order for the networks of `models`.
 //!
-//! Data walks one way: [`open`] finds IDX files, CIFAR's archives or image folders, [`Samples`] lends or decodes an image,
+//! Data walks one way: [`open`] finds IDX files, CIFAR's archives, SVHN's files or image folders, [`Samples`] lends or decodes an image,
 //! a [`Loader`] puts them in order, [`prepare_into`] turns each into what the network's
 //! [`InputSpec`](models::InputSpec) asks for, whitening included, and [`Augment`] shows it anew in each epoch. Out come
 //! [`Batch`]es of plain `f32`: this crate knows no tensors.
@@ -33,6 +33,7 @@ mod idx;
 mod idx_dir;
 mod images;
 mod loader;
+mod mat;
 mod paper;
 mod photo;
 mod prepare;
@@ -41,6 +42,7 @@ mod resize;
 mod samples;
 mod source;
 mod sums;
+mod svhn;
 mod synthetic;
 mod whiten;
 mod write;

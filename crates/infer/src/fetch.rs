@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 pub struct Download {
     /// The network or data set that it is for.
     pub name: String,
+    /// The directory that it goes into, where that isn't `name`.
+    #[serde(default)]
+    pub dir: Option<String>,
     /// What it is called on disk.
     pub file: String,
     /// Its length in bytes.

@@ -1,4 +1,4 @@
-//! Where a network lives: on one device, or its towers on one each.
+//! Where a network lives: on one device, its towers on one each, or a copy of it on each of several.
 
 use crate::thousands;
 use anyhow::{Result, bail, ensure};
@@ -7,30 +7,21 @@ use models::{Crossing, Model, Network, device, zoo};
 use std::fmt;
 
 /// What a command is told about it.
-#[derive(clap::Args, Clone, Debug, Default)]
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlacementArguments {
-    /// Where to compute: flex, ndarray, or another device linked in [default: flex]
-    #[arg(long)]
-    device: Option<String>,
+    /// Where to compute: flex, ndarray, or another device linked in [default: flex]. Training shares out each batch to
+    /// several: --device cuda:0,cuda:1
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<String>,
     /// A device for each of AlexNet's two towers, as in 2012: --towers flex,ndarray
     #[arg(long, value_name = "A,B", conflicts_with = "device")]
-    towers: Option<String>,
+    pub towers: Option<String>,
 }
 
 impl PlacementArguments {
-    /// What was asked for, `None` if nothing was.
-    ///
-    /// # Errors
-    /// If there is no such device, or `--towers` doesn't name several.
-    pub fn given(&self) -> Result<Option<Placement>> {
-        match (&self.device, &self.towers) {
-            (Some(device), _) => Ok(Some(Placement { devices: vec![device::parse(device)?], name: device.clone() })),
-            (None, Some(towers)) => {
-                ensure!(towers.contains(','), "--towers {towers}: expected two devices, as in --towers flex,ndarray");
-                Placement::parse(towers).map(Some)
-            }
-            (None, None) => Ok(None),
-        }
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// What was asked for, as it was written.
@@ -41,32 +32,48 @@ impl PlacementArguments {
     /// What was asked for, or flex.
     ///
     /// # Errors
-    /// As [`PlacementArguments::given`].
-    pub fn or_flex(&self) -> Result<Placement> {
-        self.given()?.map_or_else(|| Placement::parse(self.name()), Ok)
+    /// If there is no such device, or `--towers` doesn't name several.
+    pub fn place(&self) -> Result<Placement> {
+        let (name, towers) = (self.name(), self.towers.is_some());
+        ensure!(!towers || name.contains(','), "--towers {name}: expected two devices, as in --towers flex,ndarray");
+        let devices = name.split(',').map(|one| device::parse(one.trim())).collect::<Result<_, _>>()?;
+        Ok(Placement { name: name.into(), devices, towers })
+    }
+
+    /// As [`PlacementArguments::place`], for a command that needs the network once.
+    ///
+    /// # Errors
+    /// If `--device` names several, too.
+    pub fn place_once(&self) -> Result<Placement> {
+        let placement = self.place()?;
+        let devices = &placement.name;
+        ensure!(
+            placement.replicas().count() == 1,
+            "--device {devices}: only training computes on several devices. Name one; AlexNet's towers can be on two: \
+             --towers {devices}"
+        );
+        Ok(placement)
     }
 }
 
-/// Devices by name: one, or one for each tower.
+/// Devices by name: one, one for each tower, or one for each replica.
 #[derive(Clone, Debug)]
 pub struct Placement {
     name: String,
     devices: Vec<Device>,
+    /// Whether they share one network.
+    towers: bool,
 }
 
 impl Placement {
-    /// The devices in a list like `flex` or `flex,ndarray`.
-    ///
-    /// # Errors
-    /// If there is no such device.
-    pub fn parse(names: &str) -> Result<Self> {
-        let devices = names.split(',').map(|name| device::parse(name.trim())).collect::<Result<_, _>>()?;
-        Ok(Self { name: names.into(), devices })
-    }
-
     /// Where images go in and logits come out.
     pub fn first(&self) -> &Device {
         &self.devices[0]
+    }
+
+    /// As it would be asked for: `--device flex`, `--towers flex,ndarray`.
+    pub fn flag(&self) -> String {
+        format!("{} {}", if self.towers { "--towers" } else { "--device" }, self.name)
     }
 
     /// All of them.
@@ -74,18 +81,23 @@ impl Placement {
         &self.devices
     }
 
+    /// The devices of each replica of the network, the original's first.
+    pub fn replicas(&self) -> impl ExactSizeIterator<Item = &[Device]> {
+        self.devices.chunks(if self.towers { self.devices.len() } else { 1 })
+    }
+
     /// The same devices, keeping what gradients need.
     #[must_use]
     pub fn autodiff(&self) -> Self {
-        Self { name: self.name.clone(), devices: self.devices.iter().map(|d| d.clone().autodiff()).collect() }
+        Self { devices: self.devices.iter().map(|d| d.clone().autodiff()).collect(), ..self.clone() }
     }
 
     /// `network`, which is on the first device, with each tower on its own.
     ///
     /// # Errors
-    /// If there are several devices and it hasn't as many towers: says which networks have.
+    /// If the devices are its towers' and it hasn't as many: says which networks have.
     pub fn place(&self, network: Network) -> Result<Network> {
-        if self.devices.len() == 1 {
+        if !self.towers {
             return Ok(network);
         }
         let (towers, model) = (network.towers(), &network.model().name);
@@ -96,9 +108,23 @@ impl Placement {
         Ok(network.place(&self.devices))
     }
 
-    /// What crosses between the devices for one image; nothing if there is one device.
+    /// How batches are shared out to several replicas, and what crosses for that in a step; `None` if there is one.
+    pub fn replicas_in_words(&self, batch: usize, network: &Network) -> Option<String> {
+        let (replicas, bytes) = (self.replicas().len(), 4 * network.parameters());
+        (replicas > 1).then(|| {
+            let (least, most) = (batch / replicas, batch.div_ceil(replicas));
+            let each = if least == most { least.to_string() } else { format!("{least} or {most}") };
+            format!(
+                "{replicas} replicas, each with {each} of a batch's {batch} images: {} bytes of weights go to each of the \
+                 others before a step, as many of gradients come back",
+                thousands(bytes)
+            )
+        })
+    }
+
+    /// What crosses between the towers for one image; nothing if they are on one device.
     pub fn crossings(&self, network: &Network) -> Vec<Crossing> {
-        if self.devices.len() == 1 { Vec::new() } else { network.crossings() }
+        if self.towers { network.crossings() } else { Vec::new() }
     }
 
     /// [`Placement::crossings`] in words; `None` if nothing crosses.
@@ -136,30 +162,45 @@ fn with_towers() -> Result<Vec<&'static str>> {
 mod tests {
     use super::*;
 
+    fn towers(devices: &str) -> Placement {
+        PlacementArguments { device: None, towers: Some(devices.into()) }.place().unwrap()
+    }
+
     fn build(name: &str, placement: &Placement) -> Result<Network> {
         placement.place(Model::named(name)?.build(0, placement.first())?)
     }
 
     #[test]
     fn a_network_without_towers_names_those_that_have_them() {
-        let error = build("zfnet", &Placement::parse("flex,ndarray").unwrap()).unwrap_err().to_string();
+        let error = build("zfnet", &towers("flex,ndarray")).unwrap_err().to_string();
         let expected = "--towers flex,ndarray: zfnet has one tower. Those that have two: alexnet, alexnet-caffenet, \
                         alexnet-bvlc, alexnet-chapter";
         assert_eq!(error, expected);
-        let error = build("alexnet", &Placement::parse("flex,ndarray,flex").unwrap()).unwrap_err().to_string();
+        let error = build("alexnet", &towers("flex,ndarray,flex")).unwrap_err().to_string();
         assert_eq!(error, "--towers flex,ndarray,flex: alexnet has 2 towers, a device for each");
-        assert!(build("zfnet", &Placement::parse("flex").unwrap()).is_ok());
+        assert!(build("zfnet", &PlacementArguments::default().place().unwrap()).is_ok());
     }
 
     #[test]
     fn what_crosses_is_told() {
-        let placement = Placement::parse("flex,ndarray").unwrap();
+        let placement = towers("flex,ndarray");
         let network = build("alexnet", &placement).unwrap();
         assert_eq!(
             placement.crossings_in_words(&network).unwrap(),
             "towers on flex and ndarray: 234,496 bytes cross for each image, \
              conv3 173,056, fc6 36,864, fc7 16,384, fc8 8,192"
         );
-        assert_eq!(Placement::parse("flex").unwrap().crossings_in_words(&network), None);
+        assert_eq!(PlacementArguments::default().place().unwrap().crossings_in_words(&network), None);
+    }
+
+    #[test]
+    fn several_devices_are_replicas_or_towers() {
+        let arguments = PlacementArguments { device: Some("flex,ndarray,flex".into()), towers: None };
+        let placement = arguments.place().unwrap();
+        assert_eq!(placement.replicas().map(<[Device]>::len).collect::<Vec<_>>(), [1, 1, 1]);
+        assert!(placement.crossings(&build("alexnet", &placement).unwrap()).is_empty());
+        assert_eq!(towers("flex,ndarray").replicas().map(<[Device]>::len).collect::<Vec<_>>(), [2]);
+        let error = arguments.place_once().unwrap_err().to_string();
+        assert!(error.starts_with("--device flex,ndarray,flex: only training computes on several"), "{error}");
     }
 }

@@ -61,7 +61,7 @@ const DIGEST: &str = "c00987a151ab9fdea64b576b56df8db27ca1f422f06aa0e6424d70261e
 
 fn weights(addresses: &[&String]) -> Download {
     let addresses = addresses.iter().map(|a| a.to_string()).collect();
-    Download { name: "lenet5".into(), file: "a.pth".into(), size: 200_000, sha256: DIGEST.into(), addresses }
+    Download { name: "lenet5".into(), dir: None, file: "a.pth".into(), size: 200_000, sha256: DIGEST.into(), addresses }
 }
 
 const ALL: usize = usize::MAX;

@@ -99,6 +99,7 @@ impl Conv {
     NdArray: cfg(feature = "ndarray"),
     Cube: cfg(feature = "cube"),
     LibTorch: cfg(feature = "libtorch"),
+    Remote: cfg(feature = "remote"),
     Autodiff: cfg(feature = "autodiff")
 )]
 pub trait Kernels: Backend {
@@ -272,3 +273,5 @@ impl Kernels for burn::backend::NdArray {}
 impl Kernels for burn::backend::Cube {}
 #[cfg(feature = "libtorch")]
 impl Kernels for burn::backend::LibTorch {}
+#[cfg(feature = "remote")]
+impl Kernels for burn::backend::Remote {}

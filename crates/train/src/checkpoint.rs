@@ -37,6 +37,9 @@ pub struct Progress {
     pub history: Vec<Epoch>,
     /// The epoch, from 1, with the smallest validation error so far.
     pub best: Option<u64>,
+    /// Where its last steps were computed: `--device flex`.
+    #[serde(default)]
+    pub placed: String,
 }
 
 /// An epoch's numbers: a line of `metrics.csv`.

@@ -23,12 +23,14 @@ pub struct Cli {
 /// What else there is to do.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Download a data set: its archive is put where a recipe finds it
+    /// Download a data set: its files are put where a recipe finds them
     Fetch(Fetch),
     /// Write images in folders as a data set in CIFAR-10's binary layout
     Pack(Pack),
     /// Draw the curves of several runs into one picture
     Compare(Compare),
+    /// Lend this machine's device to trainings elsewhere: --device remote:HOST:PORT there
+    Worker(Worker),
 }
 
 /// Arguments of training.
@@ -49,8 +51,8 @@ pub struct Run {
     /// Where to compute.
     #[command(flatten)]
     pub placement: PlacementArguments,
-    /// The data set: a folder with four IDX files, with CIFAR's files, or with train/CLASS/IMAGE and val/CLASS/IMAGE; or
-    /// CIFAR's archive [default: datasets/NAME by the recipe]
+    /// The data set: a folder with four IDX files, with CIFAR's or SVHN's files, or with train/CLASS/IMAGE and
+    /// val/CLASS/IMAGE; or CIFAR's archive [default: datasets/NAME by the recipe]
     #[arg(long, value_name = "PATH")]
     pub data_dir: Option<PathBuf>,
     /// What becomes of an image that can't be decoded [default: fail, or what the resumed run does]
@@ -75,8 +77,14 @@ pub struct Run {
     #[arg(long)]
     pub no_selfcheck: bool,
     /// Progress as JSON lines
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tui")]
     pub json: bool,
+    /// Progress as a dashboard that fills the terminal, if there is one; q saves and stops
+    #[arg(long)]
+    pub tui: bool,
+    /// Write each epoch's numbers for TensorBoard, too: `tensorboard --logdir runs`. A resumed run goes on with it
+    #[arg(long)]
+    pub tensorboard: bool,
 }
 
 /// What becomes of an image that can't be decoded.
@@ -130,6 +138,20 @@ pub struct Compare {
     /// The picture, PNG
     #[arg(long, value_name = "FILE", default_value = "compare.png")]
     pub out: PathBuf,
+}
+
+/// Arguments of `train worker`.
+#[derive(Args)]
+pub struct Worker {
+    /// Where to wait for them. What is not on this machine reaches 0.0.0.0:PORT, unencrypted
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:3000")]
+    pub listen: String,
+    /// The device to lend
+    #[arg(long, default_value = "flex")]
+    pub device: String,
+    /// Ask nobody for the token in the environment's WORKER_TOKEN: whoever reaches the port may compute here
+    #[arg(long)]
+    pub no_auth: bool,
 }
 
 fn recipes() -> String {

@@ -1,7 +1,7 @@
-//! `train fetch`: a data set's archive, downloaded once and checked.
+//! `train fetch`: a data set's files, downloaded once and checked.
 
 use crate::cli::Fetch;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use infer::{Download, Table, fetch_showing, thousands};
 use serde::Deserialize;
 
@@ -28,7 +28,7 @@ impl Manifest {
 /// Runs it.
 ///
 /// # Errors
-/// If there is no such data set, or no address gives its archive: says for each why.
+/// If there is no such data set, or no address gives one of its files: says for each why.
 pub fn fetch(arguments: &Fetch) -> Result<()> {
     let Manifest { dataset: known } = Manifest::read(arguments)?;
     let Some(name) = &arguments.name else {
@@ -39,12 +39,16 @@ pub fn fetch(arguments: &Fetch) -> Result<()> {
         print!("{table}");
         return Ok(());
     };
-    let found = known.iter().find(|d| d.name == *name).with_context(|| {
-        let names: Vec<_> = known.iter().map(|d| d.name.as_str()).collect();
-        format!("no data set '{name}' can be downloaded; there are {}", names.join(", "))
-    })?;
-    let path = fetch_showing(found, &arguments.dir.join(name))?;
-    println!("{}: {} bytes, SHA-256 as expected", path.display(), thousands(found.size as usize));
+    let mut files = known.iter().filter(|d| d.name == *name).peekable();
+    if files.peek().is_none() {
+        let mut names: Vec<_> = known.iter().map(|d| d.name.as_str()).collect();
+        names.dedup();
+        bail!("no data set '{name}' can be downloaded; there are {}", names.join(", "));
+    }
+    for file in files {
+        let path = fetch_showing(file, &arguments.dir.join(file.dir.as_ref().unwrap_or(name)))?;
+        println!("{}: {} bytes, SHA-256 as expected", path.display(), thousands(file.size as usize));
+    }
     Ok(())
 }
 
@@ -57,7 +61,7 @@ mod tests {
         let arguments = Fetch { name: None, dir: "datasets".into(), manifest: None };
         for d in Manifest::read(&arguments).unwrap().dataset {
             assert!(d.sha256.len() == 64 && d.sha256.bytes().all(|b| b.is_ascii_hexdigit()), "{d:?}");
-            assert!(d.addresses.iter().all(|a| a.starts_with("https://") && a.ends_with(&d.file)), "{d:?}");
+            assert!(d.addresses.iter().all(|a| a.starts_with("http") && a.ends_with(&d.file)), "{d:?}");
         }
     }
 }

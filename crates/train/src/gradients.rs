@@ -23,23 +23,68 @@ const PARTS: usize = 2;
 /// # Errors
 /// If the images don't fit the network, or there are none.
 pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -> Result<(f64, Gradient)> {
-    let n = batch.labels.len();
-    ensure!(n > 0, "an empty batch");
-    // Threads would draw dropout's numbers in an order that nobody chose.
-    let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
-    let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
-    // The kernels' own threads, which keep their memory from batch to batch.
-    let parts = cuts.par_iter().map(|cut| {
-        let part = || part_gradient(network, batch, cut.clone(), loss, device);
-        // A part has its thread; a whole batch may have all that the kernels want.
-        if cuts.len() == 1 { part() } else { kernels::alone(part) }
-    });
-    let parts = parts.collect::<Result<Vec<_>>>()?;
-    let (losses, grads): (Vec<f64>, Vec<Gradient>) = parts.into_iter().unzip();
-    let sum = grads
-        .into_iter()
-        .reduce(|sum, part| sum.into_iter().zip(part.into_values()).map(|((name, a), b)| (name, a + b)).collect());
-    Ok((losses.iter().sum(), sum.unwrap_or_default()))
+    let mut sum = Sum::default();
+    sum.add(network, batch, 1.0, loss, device)?;
+    Ok(sum.read())
+}
+
+/// Losses and gradients of a batch's parts, added up: their mean, where the parts' shares are 1 together.
+#[derive(Default)]
+pub(crate) struct Sum {
+    /// Shares, and losses where they were computed: reading one waits for its device.
+    losses: Vec<(f64, Tensor<1>)>,
+    gradient: Gradient,
+}
+
+impl Sum {
+    /// Adds `share` of the mean loss of `batch` and of its gradient. What the device computes isn't waited for.
+    pub fn add(&mut self, network: &Network, batch: &Batch, share: f64, loss: Loss, device: &Device) -> Result<()> {
+        let n = batch.labels.len();
+        ensure!(n > 0, "an empty batch");
+        // Threads would draw dropout's numbers in an order that nobody chose.
+        let part = if network.is_random() { n } else { n.div_ceil(PARTS) };
+        let cuts: Vec<_> = (0..n).step_by(part).map(|start| start..n.min(start + part)).collect();
+        // The kernels' own threads, which keep their memory from batch to batch.
+        let parts = cuts.par_iter().map(|cut| {
+            let part = || part_gradient(network, batch, cut.clone(), loss, device);
+            // A part has its thread; a whole batch may have all that the kernels want.
+            if cuts.len() == 1 { part() } else { kernels::alone(part) }
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let (losses, gradients): (Vec<_>, Vec<Gradient>) = parts.into_iter().unzip();
+        self.losses.extend(losses.into_iter().map(|loss| (share, loss)));
+        let whole = gradients.into_iter().reduce(added).unwrap_or_default();
+        let scaled = |g: Tensor<1>| if share == 1.0 { g } else { g.mul_scalar(share) };
+        let scaled = whole.into_iter().map(|(name, g)| (name, scaled(g))).collect();
+        self.gradient = added(std::mem::take(&mut self.gradient), scaled);
+        Ok(())
+    }
+
+    /// Adds another replica's, each weight's where this one has it.
+    pub fn add_sum(&mut self, other: Self) {
+        self.losses.extend(other.losses);
+        let here = std::mem::take(&mut self.gradient);
+        let moved = other.gradient.into_iter().map(|(name, g)| match here.get(&name).map(Tensor::device) {
+            Some(device) => (name, g.to_device(&device)),
+            None => (name, g),
+        });
+        let moved = moved.collect();
+        self.gradient = added(here, moved);
+    }
+
+    /// The loss, once it is there, and the gradient.
+    pub fn read(self) -> (f64, Gradient) {
+        let read = |(share, loss): (f64, Tensor<1>)| share * f64::from(loss.into_scalar::<f32>());
+        (self.losses.into_iter().map(read).sum(), self.gradient)
+    }
+}
+
+/// The sum of two gradients of the same weights, or what there is.
+fn added(a: Gradient, b: Gradient) -> Gradient {
+    if a.is_empty() {
+        return b;
+    }
+    a.into_iter().zip(b.into_values()).map(|((name, a), b)| (name, a + b)).collect()
 }
 
 /// A part's share of the mean loss, and of its gradient.
@@ -49,9 +94,9 @@ fn part_gradient(
     cut: std::ops::Range<usize>,
     loss: Loss,
     device: &Device,
-) -> Result<(f64, Gradient)> {
+) -> Result<(Tensor<1>, Gradient)> {
     let device = device.clone().autodiff();
-    let network = network.clone().map_params(&mut Leaves);
+    let network = network.clone().map_params(&mut Leaves(None));
     let [n, c, h, w] = batch.shape;
     let size = c * h * w;
     let images = batch.images[cut.start * size..cut.end * size].to_vec();
@@ -59,19 +104,24 @@ fn part_gradient(
     let labels: Vec<i64> = batch.labels[cut.clone()].iter().map(|l| i64::from(*l)).collect();
     let labels = Tensor::from_data(TensorData::new(labels, [cut.len()]), &device);
     let share = loss.forward(network.forward(images)?, labels).mul_scalar(cut.len() as f64 / n as f64);
-    let value = f64::from(share.clone().into_scalar::<f32>());
+    let value = share.clone().inner();
     let mut gradient = Collect(share.backward(), Gradient::new());
     network.visit_params(&mut gradient);
     Ok((value, gradient.1))
 }
 
-/// Gives weights leaves of their own: graphs that share them can't be walked back at the same time. Every weight stays on
-/// its device, of which there are two where AlexNet's towers are.
-struct Leaves;
+/// A replica of `network` on `device`.
+pub(crate) fn replica(network: &Network, device: &Device) -> Network {
+    network.clone().map_params(&mut Leaves(Some(device.clone())))
+}
+
+/// Gives weights leaves of their own, on a device or where they are: graphs that share them can't be walked back at the
+/// same time, and AlexNet's towers are on two devices.
+struct Leaves(Option<Device>);
 
 impl ParamMapper for Leaves {
     fn map<const D: usize>(&mut self, _: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let device = param.lazy_device().autodiff();
+        let device = self.0.clone().unwrap_or_else(|| param.lazy_device()).autodiff();
         param.fork(&device)
     }
 }

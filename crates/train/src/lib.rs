@@ -3,6 +3,8 @@
 mod checkpoint;
 pub mod cli;
 mod compare;
+mod dashboard;
+mod events;
 mod fetch;
 mod gradients;
 mod limits;
@@ -11,6 +13,7 @@ mod outcome;
 mod pack;
 mod plot;
 mod recipe;
+mod replicas;
 mod report;
 mod run_dir;
 mod schedule;
@@ -19,6 +22,7 @@ mod start;
 #[cfg(test)]
 mod towers;
 mod trainer;
+mod worker;
 
 pub use compare::compare;
 pub use fetch::fetch;
@@ -28,3 +32,4 @@ pub use recipe::{Loss, Recipe};
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 pub use start::train;
+pub use worker::worker;

@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             Some(Command::Fetch(arguments)) => return train::fetch(arguments),
             Some(Command::Pack(arguments)) => return train::pack(arguments),
             Some(Command::Compare(arguments)) => return train::compare(arguments),
+            Some(Command::Worker(arguments)) => return train::worker(arguments),
             None => {}
         }
         let stop = Arc::new(AtomicBool::new(false));

@@ -1,15 +1,20 @@
 //! What a person, or a program, sees of a run.
 
 use crate::checkpoint::Epoch;
+use crate::dashboard::Dashboard;
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 /// Tells how a run goes: a live bar where there is a terminal, plain lines where there is none, JSON lines on request.
 pub struct Report {
     json: bool,
     bar: ProgressBar,
+    dashboard: Option<Dashboard>,
     epochs: u64,
     started: Instant,
     images: usize,
@@ -20,7 +25,26 @@ impl Report {
     pub fn new(json: bool, epochs: u64) -> Self {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {msg}").expect("the template is well formed");
         let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        Self { json, bar: bar.with_style(style), epochs, started: Instant::now(), images: 0 }
+        Self { json, bar: bar.with_style(style), dashboard: None, epochs, started: Instant::now(), images: 0 }
+    }
+
+    /// Fills the terminal, if there is one, from here on. `stop` is set when the user wants to.
+    ///
+    /// # Errors
+    /// If the terminal can't be had, or the program was built without the dashboard.
+    pub fn show_dashboard(&mut self, title: &str, stop: &Arc<AtomicBool>) -> Result<()> {
+        self.dashboard = Dashboard::open(title, self.epochs, stop)?;
+        if self.dashboard.is_some() {
+            self.bar = ProgressBar::hidden();
+        }
+        Ok(())
+    }
+
+    /// Epochs of earlier sittings.
+    pub fn known(&self, history: &[Epoch]) {
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.update(|view| view.history = history.to_vec());
+        }
     }
 
     /// A line for people.
@@ -42,11 +66,17 @@ impl Report {
         if self.json {
             self.event(&json!({ "event": "warning", "text": text }));
         } else {
+            if let Some(dashboard) = &self.dashboard {
+                return dashboard.update(|view| view.messages.push(format!("warning: {text}")));
+            }
             self.bar.suspend(|| eprintln!("warning: {text}"));
         }
     }
 
     fn print(&self, line: &str) {
+        if let Some(dashboard) = &self.dashboard {
+            return dashboard.update(|view| view.messages.push(line.into()));
+        }
         // A reader that went away must not end a training run.
         self.bar.suspend(|| writeln!(std::io::stdout().lock(), "{line}").ok());
     }
@@ -58,18 +88,28 @@ impl Report {
         self.bar.set_position(done as u64);
         self.bar.set_prefix(format!("epoch {:>2}/{}", epoch + 1, self.epochs));
         (self.started, self.images) = (Instant::now(), 0);
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.update(|view| (view.epoch, view.step, view.steps) = (epoch, done, steps));
+        }
     }
 
-    /// A step was taken on `images` images; `left` images are to come in all epochs.
-    pub fn step(&mut self, images: usize, loss: f64, left: usize) {
+    /// A step of size `rate` was taken on `images` images; `left` images are to come in all epochs.
+    pub fn step(&mut self, images: usize, loss: f64, rate: f64, left: usize) {
         self.images += images;
-        let rate = self.images as f64 / self.started.elapsed().as_secs_f64();
-        self.bar.set_message(format!("loss {loss:.4}  {rate:.0} images/s  {} left", duration(left as f64 / rate)));
+        let speed = self.images as f64 / self.started.elapsed().as_secs_f64();
+        let seconds = left as f64 / speed;
+        self.bar.set_message(format!("loss {loss:.4}  {speed:.0} images/s  {} left", duration(seconds)));
         self.bar.inc(1);
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.update(|view| view.step(loss, rate, speed, seconds));
+        }
     }
 
     /// An epoch is over.
     pub fn epoch(&self, e: &Epoch, best: bool) {
+        if let Some(dashboard) = &self.dashboard {
+            dashboard.update(|view| view.history.push(*e));
+        }
         let validation =
             e.validation_error.map_or_else(String::new, |v| format!("  validation error {:5.2} %", 100.0 * v));
         let mark = if best && e.validation_error.is_some() { "  best" } else { "" };
@@ -89,9 +129,10 @@ impl Report {
         }));
     }
 
-    /// The bar goes away.
-    pub fn finish(&self) {
+    /// The bar, or the dashboard, goes away.
+    pub fn finish(&mut self) {
         self.bar.finish_and_clear();
+        self.dashboard = None;
     }
 }
 

@@ -17,8 +17,12 @@ pub struct RunDir(PathBuf);
 pub struct RunFile {
     /// The command that trains the same weights, for the card.
     pub command: String,
-    /// The device it ran on, or its towers' devices: `flex`, `flex,ndarray`.
-    pub device: String,
+    /// The device it ran on, or those of its replicas: `flex`, `cuda:0,cuda:1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Its towers' devices: `flex,ndarray`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub towers: Option<String>,
     /// Where its data is, if not where it ships.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
@@ -104,7 +108,8 @@ mod tests {
     fn run_file() -> RunFile {
         RunFile {
             command: "train".into(),
-            device: "flex".into(),
+            device: Some("flex".into()),
+            towers: None,
             data_dir: None,
             on_bad_image: OnBadImage::Skip,
             recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),

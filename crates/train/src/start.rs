@@ -2,39 +2,54 @@
 
 use crate::checkpoint::{self, Progress};
 use crate::cli::Run;
+use crate::events::{self, Events};
 use crate::recipe::{Order, Recipe};
 use crate::report::Report;
 use crate::run_dir::{RunDir, RunFile};
 use crate::sgd::Sgd;
 use crate::trainer::Trainer;
+use crate::worker::watched;
 use anyhow::{Context, Result, ensure};
 use data::{Dataset, Loader, LoaderOptions, Samples};
-use infer::{Placement, selfcheck, thousands};
+use infer::{Placement, PlacementArguments, selfcheck, thousands};
 use models::weights::{Card, Training};
 use models::{InputSpec, Network, Normalise, device};
 use serde_json::json;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// Trains as the command line says, until the end or until `stop` is set.
 ///
 /// # Errors
-/// If something is missing, can't be read or written, or the loss is no longer a number.
+/// If something is missing, can't be read or written, a device is lost, or the loss is no longer a number.
 /// [`Interrupted`](infer::exit::Interrupted) if stopped.
-pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
+pub fn train(cli: &Run, stop: &Arc<AtomicBool>) -> Result<()> {
     let resumed = cli.resume.as_deref().map(RunDir::open).transpose()?;
+    let placed = match &resumed {
+        Some((_, run)) if cli.placement.is_empty() => {
+            PlacementArguments { device: run.device.clone(), towers: run.towers.clone() }
+        }
+        _ => cli.placement.clone(),
+    };
+    let placement = placed.place()?;
+    watched(&placement, || train_on(cli, resumed, placed, placement.clone(), stop))
+}
+
+fn train_on(
+    cli: &Run,
+    resumed: Option<(RunDir, RunFile)>,
+    placed: PlacementArguments,
+    placement: Placement,
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
     let (mut recipe, earlier) = match &resumed {
         Some((_, run)) => (run.recipe.clone(), Some(run)),
         None => (Recipe::load(&cli.recipe, &cli.set)?, None),
     };
     recipe.training.epochs = cli.epochs.unwrap_or(recipe.training.epochs);
     recipe.seed = cli.seed.unwrap_or(recipe.seed);
-    let placement = match (cli.placement.given()?, earlier) {
-        (Some(placement), _) => placement,
-        (None, Some(run)) => Placement::parse(&run.device)?,
-        (None, None) => cli.placement.or_flex()?,
-    };
     if !cli.no_selfcheck {
         selfcheck::once(&placement.to_string())?;
     }
@@ -54,8 +69,12 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
 
     // A resumed run is still the run that its first command began.
     let command = earlier.map_or_else(|| command(cli, &recipe, &placement), |run| run.command.clone());
-    let run_file = RunFile { command, device: placement.to_string(), data_dir, on_bad_image, recipe: recipe.clone() };
-    let report = Report::new(cli.json, recipe.training.epochs);
+    let PlacementArguments { device, towers } = placed;
+    let run_file = RunFile { command, device, towers, data_dir, on_bad_image, recipe: recipe.clone() };
+    let mut report = Report::new(cli.json, recipe.training.epochs);
+    if cli.tui {
+        report.show_dashboard(&recipe.name, stop)?;
+    }
     let (run, is_new) = match resumed {
         None => (RunDir::create(cli.out.as_deref(), &run_file)?, true),
         Some((run, _)) => (run, false),
@@ -98,6 +117,15 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
         recipe.seed,
         run.path().display()
     ));
+    if !progress.placed.is_empty() && progress.placed != placement.flag() {
+        report.say(&format!(
+            "the checkpoint is from {}: from here on results agree with that but for rounding, not bit for bit",
+            progress.placed
+        ));
+    }
+    if let Some(replicas) = placement.replicas_in_words(recipe.data.batch_size, &network) {
+        report.say(&replicas);
+    }
     if let Some(crossings) = placement.crossings_in_words(&network) {
         report.say(&format!("{crossings}; as many come back as gradients"));
     }
@@ -116,6 +144,11 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
         on_bad_image: on_bad_image.into(),
     };
     let loader = Loader::new(train, network.input().clone(), options)?;
+    let events = match cli.tensorboard || run.file(events::FILE).exists() {
+        true => Some(Events::begin(&run, &progress.history, progress.seconds)?),
+        false => None,
+    };
+    report.known(&progress.history);
     let now = Instant::now();
     let mut trainer = Trainer {
         seconds_before: progress.seconds,
@@ -123,6 +156,7 @@ pub fn train(cli: &Run, stop: &AtomicBool) -> Result<()> {
         run,
         placement,
         report,
+        events,
         network,
         sgd,
         progress,
@@ -192,7 +226,7 @@ fn check_rates(recipe: &Recipe, network: &Network) -> Result<()> {
 fn command(cli: &Run, recipe: &Recipe, placement: &Placement) -> String {
     let changes: String = cli.set.iter().map(|c| format!(" --set {c}")).collect();
     let epochs = cli.epochs.map_or_else(String::new, |n| format!(" --epochs {n}"));
-    // Dropout draws other numbers on other devices.
-    let towers = if placement.devices().len() > 1 { format!(" --towers {placement}") } else { String::new() };
-    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}{towers}", recipe.name, recipe.seed)
+    // Dropout draws other numbers on several devices, and sums are rounded elsewhere.
+    let placed = if placement.devices().len() > 1 { format!(" {}", placement.flag()) } else { String::new() };
+    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}{placed}", recipe.name, recipe.seed)
 }

@@ -124,7 +124,8 @@ fn alexnet_at_full_size_trains_on_two_backends_as_on_one() {
 fn run_in(dir: &Path) -> RunDir {
     let run = RunFile {
         command: "train".into(),
-        device: "flex,ndarray".into(),
+        device: None,
+        towers: Some("flex,ndarray".into()),
         data_dir: None,
         on_bad_image: OnBadImage::Fail,
         recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),

@@ -1,10 +1,12 @@
 //! The loop.
 
 use crate::checkpoint::{self, Epoch, Progress};
-use crate::gradients::{Gradient, gradient};
+use crate::events::Events;
+use crate::gradients::Gradient;
 use crate::limits::clip;
 use crate::plot;
 use crate::recipe::{Loss, Recipe, SecondOrder};
+use crate::replicas::gradient_of_step;
 use crate::report::Report;
 use crate::run_dir::RunDir;
 use crate::schedule::since_minimum;
@@ -12,7 +14,7 @@ use crate::sgd::Sgd;
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
-use data::random::{Purpose, Rng, stream};
+use data::random::{Purpose, stream};
 use data::{BadImage, Batch, Loader, LoaderOptions, OnBadImage, Samples};
 use infer::exit::Interrupted;
 use infer::{Confusion, Placement, evaluate_batches, to_tensor};
@@ -36,6 +38,7 @@ pub(crate) struct Trainer {
     pub(crate) run: RunDir,
     pub(crate) placement: Placement,
     pub(crate) report: Report,
+    pub(crate) events: Option<Events>,
     pub(crate) network: Network,
     pub(crate) sgd: Sgd,
     pub(crate) progress: Progress,
@@ -128,47 +131,17 @@ impl Trainer {
         p.total_images += n;
         let per_epoch = self.loader.images();
         let left = (per_epoch * (self.recipe.training.epochs - p.epoch) as usize).saturating_sub(p.images);
-        self.report.step(n, p.loss_sum / p.images.max(1) as f64, left);
+        self.report.step(n, p.loss_sum / p.images.max(1) as f64, rate, left);
         if p.step.is_multiple_of(LOOK_EVERY) {
             self.warn_if_nothing_is_learnt();
         }
         Ok(())
     }
 
-    /// Mean loss of `batch` and its gradient, a part at a time.
     fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
-        let (n, loss) = (batch.labels.len(), self.recipe.training.loss);
-        let device = self.placement.first();
+        let training = &self.recipe.training;
         let mut seeds = stream(self.recipe.seed, Purpose::Dropout, self.progress.epoch, self.progress.step as u64);
-        let size = n.div_ceil(self.recipe.training.accumulate);
-        if size == n {
-            self.seed_dropout(&mut seeds);
-            return gradient(&self.network, batch, loss, device);
-        }
-        let (mut sum, mut total) = (0.0, Gradient::new());
-        for start in (0..n).step_by(size) {
-            self.seed_dropout(&mut seeds);
-            let part = batch.part(start..n.min(start + size));
-            let share = part.labels.len() as f64 / n as f64;
-            let (loss, gradient) = gradient(&self.network, &part, loss, device)?;
-            sum += loss * share;
-            for (name, g) in gradient {
-                let g = g.mul_scalar(share);
-                let g = match total.remove(&name) {
-                    Some(before) => before + g,
-                    None => g,
-                };
-                total.insert(name, g);
-            }
-        }
-        Ok((sum, total))
-    }
-
-    /// Dropout draws from each backend's own generator: seeded for each part of a step, it doesn't depend on what came
-    /// before. Two devices of one backend share a generator, and it begins as for one device: the first seeds it last.
-    fn seed_dropout(&self, seeds: &mut impl Rng) {
-        let seeds: Vec<_> = self.placement.devices().iter().map(|device| (device, seeds.next_u64())).collect();
-        seeds.into_iter().rev().for_each(|(device, seed)| device.seed(seed));
+        gradient_of_step(&self.network, &self.placement, batch, training.loss, training.accumulate, &mut seeds)
     }
 
     fn tell_of(&mut self, bad: &[BadImage]) {
@@ -261,12 +234,15 @@ impl Trainer {
         self.checkpoint()?;
         if let Some(e) = self.progress.history.last() {
             self.report.epoch(e, best);
+            // Last: a crash before it is made good when the run goes on.
+            self.events.as_ref().map_or(Ok(()), |events| events.add(e))?;
         }
         Ok(())
     }
 
     fn checkpoint(&mut self) -> Result<()> {
         self.progress.seconds = self.seconds();
+        self.progress.placed = self.placement.flag();
         checkpoint::save(&self.run, &self.network, &self.sgd, &self.progress)?;
         self.saved = Instant::now();
         Ok(())

@@ -290,3 +290,32 @@ fn whitening_is_kept_with_the_weights() {
     let confusion = infer::evaluate(&network, test, 50, &device).unwrap();
     assert_eq!(summary["test_error"].as_f64().unwrap(), confusion.error());
 }
+
+/// TFRecords: a length of eight bytes, its checksum, data, its checksum. Whether TensorBoard reads them was tried by hand.
+#[test]
+fn an_event_file_has_a_record_for_each_epoch_and_grows_when_the_run_goes_on() {
+    let bench = Bench::new();
+    let records = || {
+        let (bytes, mut records, mut at) = (bench.read("run/metrics.tfevents"), 0, 0);
+        while at < bytes.len() {
+            at += 16 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            records += 1;
+        }
+        assert_eq!(at, bytes.len());
+        records
+    };
+    let (code, _, err) = run(&mut bench.smoke("run", &["--tensorboard", "--epochs", "2"]));
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(records(), 3);
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "4"]));
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(records(), 5);
+}
+
+#[cfg(not(feature = "tui"))]
+#[test]
+fn a_dashboard_that_is_not_there_is_named() {
+    let (code, _, err) = run(&mut Bench::new().smoke("run", &["--tui"]));
+    assert_eq!(code, Some(1));
+    assert!(err.contains("built without the dashboard. On Unix, build with --features tui"), "{err}");
+}

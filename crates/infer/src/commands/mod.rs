@@ -38,7 +38,7 @@ impl Choice {
     pub fn load_or_draw(&self) -> Result<(Network, Card)> {
         match self.model.as_deref().map(zoo::find).transpose()? {
             Some(variant) if self.weights.is_none() && variant.name != "lenet5" => {
-                let placement = self.placement.or_flex()?;
+                let placement = self.placement.place_once()?;
                 let network = placed(&placement, Model::named(variant.name)?.build(0, placement.first())?)?;
                 eprintln!("no --weights: {} gets weights drawn from seed 0, untrained", variant.name);
                 let card = formats::untrained(&network);
@@ -50,7 +50,7 @@ impl Choice {
 
     /// The network with its weights, where it is to compute, and their card.
     pub fn load(&self) -> Result<(Network, Card)> {
-        let placement = self.placement.or_flex()?;
+        let placement = self.placement.place_once()?;
         let wanted = self.model.as_deref().map(zoo::find).transpose()?;
         let (bytes, from) = match &self.weights {
             Some(path) => {

@@ -74,6 +74,9 @@ fn listed(&Backend { name, feature, linked }: &Backend) -> Listed {
         "wgpu" | "vulkan" | "metal" | "webgpu" => super::gpu::list(name),
         #[cfg(feature = "cuda")]
         "cuda" => super::nvidia::list(),
+        "remote" => {
+            (Vec::new(), Some("named by its address, remote:HOST:PORT: where `train worker` lends a device".into()))
+        }
         "libtorch" => (Vec::from([Found::processor(name, "libtorch")]), None),
         _ => (Vec::from([Found::processor(name, "")]), None),
     };

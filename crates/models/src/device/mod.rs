@@ -6,9 +6,13 @@ mod gpu;
 mod list;
 #[cfg(feature = "cuda")]
 mod nvidia;
+#[cfg(feature = "remote")]
+mod remote;
 
 #[cfg(feature = "std")]
 pub use list::{Found, Listed, find, list};
+#[cfg(feature = "remote")]
+pub use remote::TOKEN;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -52,6 +56,14 @@ pub enum DeviceError {
         /// What isn't there, and what would bring it.
         missing: String,
     },
+    /// A worker that can't be reached, or doesn't let us in.
+    #[error("device 'remote:{address}': {problem}")]
+    Remote {
+        /// Where it should be, `HOST:PORT`.
+        address: String,
+        /// What happened, and what to do.
+        problem: String,
+    },
 }
 
 /// A backend that a device's name begins with.
@@ -73,6 +85,7 @@ pub(crate) const BACKENDS: &[Backend] = &[
     Backend { name: "webgpu", feature: "webgpu", linked: cfg!(feature = "webgpu") },
     Backend { name: "cuda", feature: "cuda", linked: cfg!(feature = "cuda") },
     Backend { name: "libtorch", feature: "libtorch", linked: cfg!(feature = "libtorch") },
+    Backend { name: "remote", feature: "remote", linked: cfg!(feature = "remote") },
 ];
 
 /// The linked backends' names, `flex, ndarray`.
@@ -96,7 +109,7 @@ fn how_to_link() -> String {
 }
 
 /// The device called `name`: `flex`, `ndarray`, and where linked `wgpu` or `wgpu:0` (the first GPU), `wgpu:cpu` (a driver
-/// that computes on the processor), `vulkan`, `metal` and `webgpu` likewise, `cuda:0`, `libtorch`.
+/// that computes on the processor), `vulkan`, `metal` and `webgpu` likewise, `cuda:0`, `libtorch`, `remote:HOST:PORT`.
 ///
 /// ```
 /// let device = models::device::parse("flex")?;
@@ -132,6 +145,11 @@ fn open(backend: &str, index: Option<&str>) -> Result<Device, DeviceError> {
         "wgpu" | "vulkan" | "metal" | "webgpu" => gpu::open(backend, index),
         #[cfg(feature = "cuda")]
         "cuda" => nvidia::open(index),
+        #[cfg(feature = "remote")]
+        "remote" => match index {
+            Some(address) if address.contains(':') => remote::open(address),
+            _ => Err(wrong("expected a worker's address, remote:HOST:PORT")),
+        },
         _ => Err(DeviceError::Unknown { name: backend.to_string() }),
     }
 }

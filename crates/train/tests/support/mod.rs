@@ -70,3 +70,20 @@ pub fn run(command: &mut Command) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
+
+impl Bench {
+    /// The distance of two runs' last weights, as a share of their length, of the weight where it is greatest.
+    pub fn apart(&self, run: &str, other: &str) -> f64 {
+        let device = models::device::parse("flex").unwrap();
+        let [a, b] = [run, other].map(|run| {
+            models::weights::load(&self.read(&format!("{run}/last.safetensors")), &device).unwrap().0.tensors()
+        });
+        let apart = a.iter().map(|(name, a)| {
+            let square = |(a, b): (f32, f32)| [f64::from(a - b).powi(2), f64::from(b).powi(2)];
+            let sum = |[a, b]: [f64; 2], [c, d]: [f64; 2]| [a + c, b + d];
+            let [apart, length] = a.iter().zip(b[name].iter()).map(square).fold([0.0; 2], sum);
+            (apart / length.max(1e-30)).sqrt()
+        });
+        apart.fold(0.0, f64::max)
+    }
+}

@@ -119,7 +119,7 @@ fn main() -> ExitCode {
             list()
         } else if cli.peak {
             let threads = thread::available_parallelism().map_or(1, usize::from);
-            say(&infer::Peak::measure(cli.placement.or_flex()?.first(), cli.threads.unwrap_or(threads))?)
+            say(&infer::Peak::measure(cli.placement.place_once()?.first(), cli.threads.unwrap_or(threads))?)
         } else if let Some(dir) = &cli.export {
             export(&cli, dir)
         } else if cli.memory {
@@ -185,7 +185,7 @@ fn watch(cli: &Cli) -> Row<'_> {
 
 /// What crosses between the towers; the weights aren't drawn for that. Mistakes show in [`time`].
 fn crossings(cli: &Cli) -> Result<Vec<Crossing>> {
-    let placement = cli.placement.or_flex()?;
+    let placement = cli.placement.place_once()?;
     let network = Model::named(&cli.model)?.build(0, placement.first())?;
     Ok(placement.crossings(&network))
 }
@@ -200,7 +200,7 @@ fn time(cli: &Cli, calls: &Sender<Call>) -> Result<()> {
     }
     let name = zoo::find(&cli.model)?.name;
     if let Some(case) = models::check::cases().find(|case| case.name == name) {
-        calls.send(Call::Apart(case.logits_apart(cli.placement.or_flex()?.first())?))?;
+        calls.send(Call::Apart(case.logits_apart(cli.placement.place_once()?.first())?))?;
     }
     Ok(())
 }
@@ -231,7 +231,7 @@ fn memory(cli: &Cli) -> Result<()> {
 /// `DIR/model.onnx` and `DIR/model.pth`, with formula weights: what peers load.
 fn export(cli: &Cli, dir: &Path) -> Result<()> {
     let network =
-        reference::with_formula_weights(Model::named(&cli.model)?.build(0, cli.placement.or_flex()?.first())?);
+        reference::with_formula_weights(Model::named(&cli.model)?.build(0, cli.placement.place_once()?.first())?);
     let card = formats::untrained(&network);
     for (format, name) in [(formats::Format::Onnx, "model.onnx"), (formats::Format::Pytorch, "model.pth")] {
         let path = dir.join(name);

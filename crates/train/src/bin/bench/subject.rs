@@ -31,7 +31,7 @@ pub struct Subject {
 impl Subject {
     /// What the command line says.
     pub fn new(cli: &Cli) -> Result<Self> {
-        let placement = cli.placement.or_flex()?;
+        let placement = cli.placement.place_once()?;
         configure(&placement, cli.dtype)?;
         let on = if cli.mode == Mode::Train { placement.autodiff() } else { placement.clone() };
         let model = Model::named(&cli.model)?;
