@@ -4,7 +4,7 @@
 //! Results don't depend on the number of threads: work is split where no sum crosses the cut.
 
 pub mod conv;
-pub mod dropout;
+pub(crate) mod dropout;
 pub mod isa;
 pub mod linear;
 pub mod loss;
