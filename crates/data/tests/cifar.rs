@@ -106,7 +106,7 @@ fn what_is_wrong_with_a_file_is_named() {
     let cut = open(&packed).unwrap_err().to_string();
     assert!(cut.contains("cifar-10-binary.tar.gz"), "{cut}");
     let nothing = open(tempfile::tempdir().unwrap().path()).unwrap_err().to_string();
-    assert!(nothing.contains("cifar-100-binary.tar.gz, train/<class>/<image>"), "{nothing}");
+    assert!(nothing.contains("cifar-100-binary.tar.gz, train_32x32.mat, train/<class>/<image>"), "{nothing}");
 }
 
 /// Two classes of four images to train on and one to test on, 40 x 36, all of one shade.
