@@ -16,7 +16,7 @@ type Card = (String, u64);
 /// Every card that the driver knows, or what is missing.
 fn cards() -> Result<Vec<Card>, String> {
     // SAFETY: NVIDIA's driver runs no more than its own initialisation when loaded.
-    let driver = DRIVERS.iter().find_map(|name| unsafe { Library::new(name) }.ok()).ok_or(NO_DRIVER)?;
+    let driver = DRIVERS.iter().find_map(|name| unsafe { Library::new(*name) }.ok()).ok_or(NO_DRIVER)?;
     ask(&driver).map_err(|what| format!("CUDA's driver {what}; `nvidia-smi` may say more"))
 }
 
