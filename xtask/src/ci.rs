@@ -65,7 +65,7 @@ impl Ci {
         self.cargo("wgpu: programs", &programs, &on)?;
         let cases = ["test", "--workspace", "--features", "models/wgpu", "--test", "backends", "--"];
         let cases = [&cases[..], &["--nocapture", "wgpu", "largest_buffer"]].concat();
-        self.cargo("wgpu: the cases", &cases, &on)?;
+        self.cargo("wgpu: the cases", &cases, &[on[0], on[1], ("REQUIRE_WGPU", "1")])?;
         let infer = Path::new(&dir).join("debug/infer");
         self.step("wgpu: devices", Command::new(infer).arg("devices"))?;
         // DOCS_RS: what Burn's build would download for linking isn't needed for checking.
