@@ -2,7 +2,7 @@
 //! fast on a CPU.
 //!
 //! Each operator has a default body of Burn's own operators, which every backend runs, and, on Flex, kernels of our own
-//! (`cpu`). Which one runs is told by the tensor's device alone. Derivatives are first order, written once for all
+//! (`cpu`); local response normalisation has one on GPUs, too (`cube`). Which one runs is told by the tensor's device alone. Derivatives are first order, written once for all
 //! backends.
 //!
 //! Shapes are NCHW. All operators compute in f32 on Flex; another float type runs Burn's operators there, too.
@@ -16,6 +16,8 @@ mod choice;
 mod compose;
 #[cfg(feature = "std")]
 pub mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 #[cfg(feature = "flex")]
 mod flex;
 mod ops;

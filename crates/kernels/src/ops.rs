@@ -269,8 +269,6 @@ pub trait Kernels: Backend {
 
 #[cfg(feature = "ndarray")]
 impl Kernels for burn::backend::NdArray {}
-#[cfg(feature = "cube")]
-impl Kernels for burn::backend::Cube {}
 #[cfg(feature = "libtorch")]
 impl Kernels for burn::backend::LibTorch {}
 #[cfg(feature = "remote")]

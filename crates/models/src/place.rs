@@ -23,7 +23,7 @@ pub struct Crossing {
 #[error(
     "{weight} takes {} MB, and {}'s largest buffer has {} MB. `--device flex` has no such limit; the two towers of the \
      networks alexnet, alexnet-caffenet, alexnet-bvlc and alexnet-chapter have no weight over 76 MB",
-    .bytes / 1_000_000, .limit.device, .limit.bytes / 1_000_000
+    (.bytes + 500_000) / 1_000_000, .limit.device, (.limit.bytes + 500_000) / 1_000_000
 )]
 pub struct TooLarge {
     /// The weight's name.
@@ -96,5 +96,18 @@ impl Network {
             *towers = out;
             Some((slot.name.as_str(), out, numbers))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+
+    #[test]
+    fn megabytes_are_rounded() {
+        let limit = Limit { device: "wgpu:cpu".into(), bytes: 128 << 20 };
+        let message = TooLarge { weight: "fc6.weight".into(), bytes: 4 * 9216 * 4096, limit }.to_string();
+        assert!(message.starts_with("fc6.weight takes 151 MB, and wgpu:cpu's largest buffer has 134 MB."), "{message}");
     }
 }

@@ -94,7 +94,7 @@ impl Layer for OverlapAvgPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Model, device, reference};
+    use crate::{device, reference};
 
     /// 2 maps of 6x7, windows of 3, 2 apart: the last ones hang over at the bottom.
     #[test]
@@ -123,6 +123,5 @@ mod tests {
         let draw = Draw { seed: 0, layer: "P".into(), device: device::parse("flex").unwrap() };
         let error = OverlapAvgPoolConfig { kernel: 2, stride: 3 }.init([1, 6, 6], &draw).unwrap_err();
         assert_eq!(error.to_string(), "P: 2x2 windows, 3 apart, don't fit a 6x6 map");
-        assert!(Model::named("nin-cifar10-caffe").is_ok());
     }
 }
