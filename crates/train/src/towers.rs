@@ -3,12 +3,12 @@
 use crate::checkpoint::{self, Progress};
 use crate::cli::OnBadImage;
 use crate::run_dir::{RunDir, RunFile};
+use crate::sample;
 use crate::{Gradient, Loss, Recipe, Sgd, gradient};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use data::Batch;
 use models::layers::{ConvConfig, LinearConfig, MaxPoolConfig};
-use models::reference::{sines, with_formula_weights};
+use models::reference::with_formula_weights;
 use models::weights::Tensors;
 use models::{Activation, Definition, Model, Network, ParamVisitor, device, zoo};
 use std::path::Path;
@@ -54,19 +54,6 @@ fn build((definition, model): (Definition, Model), devices: &[Device]) -> Networ
     with_formula_weights(Network::new(&definition, model, 0, &devices[0]).unwrap().place(&devices))
 }
 
-/// Formula numbers at which no unit of AlexNet's stands so near to a corner of ReLU or of a maximum that flex and ndarray,
-/// each by itself, send its gradient different ways. With salt 1000 one unit of conv4's tower b does: 4e-3 apart.
-fn batch(network: &Network, n: usize) -> Batch {
-    let [c, h, w] = network.input().shape();
-    Batch {
-        images: sines(1003, n * c * h * w, 128.0),
-        shape: [n, c, h, w],
-        labels: (0..n).map(|i| (3 + 4 * i) as u16 % 10).collect(),
-        indices: (0..n as u32).collect(),
-        bad: Vec::new(),
-    }
-}
-
 /// The distance of two lists of numbers, as a share of the length of the second.
 fn apart(got: impl Iterator<Item = f32>, expected: impl Iterator<Item = f32>) -> f64 {
     let (mut apart, mut length) = (0.0, 0.0);
@@ -105,7 +92,7 @@ fn alexnet_at_full_size_trains_on_two_backends_as_on_one() {
     let devices = flex_and_ndarray();
     let [flex, _] = &devices;
     let (mut one, mut two) = (build(alexnet(), &devices[..1]), build(alexnet(), &devices));
-    let batch = batch(&one, 2);
+    let batch = sample::batch(&one, 2, 128.0);
     let ((loss, gradient_one), (loss_two, gradient_two)) =
         (gradient(&one, &batch, LOSS, flex).unwrap(), gradient(&two, &batch, LOSS, flex).unwrap());
     assert!((loss_two - loss).abs() <= 1e-4 * loss, "{loss_two}, expected {loss}");
@@ -143,7 +130,7 @@ fn a_run_on_two_backends_goes_on_from_its_checkpoint() {
     let [flex, _] = &devices;
     let step = |network: &mut Network, sgd: &mut Sgd| {
         // Four images are two parts, each on a thread of its own.
-        let (loss, gradient) = gradient(network, &batch(network, 4), LOSS, flex).unwrap();
+        let (loss, gradient) = gradient(network, &sample::batch(network, 4, 128.0), LOSS, flex).unwrap();
         sgd.step(network, &gradient, 1e-3);
         loss
     };

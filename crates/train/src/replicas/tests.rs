@@ -1,8 +1,9 @@
 use super::*;
+use crate::sample;
 use data::random::{Purpose, stream};
 use infer::PlacementArguments;
 use models::layers::{ConvConfig, DropoutConfig, LinearConfig, MaxPoolConfig};
-use models::reference::{sines, with_formula_weights};
+use models::reference::with_formula_weights;
 use models::weights::Tensors;
 use models::{Activation, Definition, Model, zoo};
 
@@ -36,17 +37,6 @@ fn reduced_alexnet(mut definition: Definition) -> Definition {
         .with("fc6", LinearConfig { activation: relu, ..LinearConfig::new(16) })
         .with("drop6", DropoutConfig(0.5))
         .with("fc8", LinearConfig::new(10))
-}
-
-fn batch(network: &Network, n: usize) -> Batch {
-    let [c, h, w] = network.input().shape();
-    Batch {
-        images: sines(1003, n * c * h * w, 1.0),
-        shape: [n, c, h, w],
-        labels: (0..n).map(|i| (3 + 4 * i) as u16 % 10).collect(),
-        indices: (0..n as u32).collect(),
-        bad: Vec::new(),
-    }
 }
 
 fn step(network: &Network, devices: &str, batch: &Batch, accumulate: usize) -> (f64, Gradient) {
@@ -84,7 +74,7 @@ fn several_devices_give_the_gradient_of_one() {
         (build("nin-cifar10", false, unchanged), &[(3, "flex,flex")]), // at full size
     ] {
         for &(n, devices) in cases {
-            let batch = batch(&network, n);
+            let batch = sample::batch(&network, n, 1.0);
             let (loss_one, one) = data(step(&network, "flex", &batch, 1));
             for accumulate in [1, 2] {
                 let (loss, several) = data(step(&network, devices, &batch, accumulate));
@@ -100,13 +90,13 @@ fn several_devices_give_the_gradient_of_one() {
 #[test]
 fn dropout_is_the_same_again_and_another_on_each_device() {
     let network = build("alexnet", true, reduced_alexnet);
-    let twice = |devices: &str| [(); 2].map(|()| data(step(&network, devices, &batch(&network, 4), 1)));
+    let twice = |devices: &str| [(); 2].map(|()| data(step(&network, devices, &sample::batch(&network, 4, 1.0), 1)));
     for devices in ["flex", "flex,flex", "flex,ndarray"] {
         let [once, again] = twice(devices);
         assert_eq!(once, again, "{devices}");
     }
     // Two images that are the same have one loss where they have one mask.
-    let mut same = batch(&network, 2);
+    let mut same = sample::batch(&network, 2, 1.0);
     let half = same.images.len() / 2;
     same.images.copy_within(..half, half);
     same.labels[1] = same.labels[0];
