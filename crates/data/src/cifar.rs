@@ -6,8 +6,8 @@ use crate::{
 };
 use flate2::read::MultiGzDecoder;
 use std::{
-    fs::File,
-    io::{BufReader, Read},
+    fs::{File, rename},
+    io::{BufReader, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -213,10 +213,11 @@ fn read_archive(
 }
 
 /// Writes images in CIFAR-10's binary layout into the new directory `out`: five training batches, a test batch and the
-/// names of the classes. Returns how many images were written to train on and to test on.
+/// names of the classes. Returns how many images were written to train on and to test on. The directory is whole or absent.
 ///
 /// # Errors
-/// `out` exists, or can't be written; the dataset has over 256 classes; an image can't be read or is not 32x32.
+/// `out` exists, or can't be written; the dataset has over 256 classes, fewer than 5 images to train on, or none to test
+/// on; an image can't be read or is not 32x32.
 pub fn write_cifar10(dataset: &Dataset, out: &Path) -> Result<[usize; 2], DataError> {
     if dataset.classes.len() > 256 {
         return Err(DataError::Invalid(format!(
@@ -225,16 +226,34 @@ pub fn write_cifar10(dataset: &Dataset, out: &Path) -> Result<[usize; 2], DataEr
         )));
     }
     let layout = &LAYOUTS[0];
-    let written = |path: PathBuf, bytes: &[u8]| whole(&path, bytes).map_err(|cause| DataError::Write { path, cause });
-    std::fs::create_dir(out).map_err(|cause| DataError::Write { path: out.into(), cause })?;
     // The batches have equal lengths: what is left over is left out.
     let batch = dataset.train.len() / layout.train.len();
-    for (i, name) in layout.train.iter().enumerate() {
-        written(out.join(name), &records(&dataset.train, i * batch..(i + 1) * batch)?)?;
+    if batch == 0 || dataset.test.is_empty() {
+        let (train, test) = (dataset.train.len(), dataset.test.len());
+        return Err(DataError::Invalid(format!(
+            "{train} images to train on and {test} to test on, CIFAR-10's layout needs 5 and 1 at least"
+        )));
     }
-    written(out.join(layout.test), &records(&dataset.test, 0..dataset.test.len())?)?;
+    let unwritten = |path: PathBuf| move |cause| DataError::Write { path, cause };
+    if out.exists() {
+        return Err(unwritten(out.into())(ErrorKind::AlreadyExists.into()));
+    }
+    // A sibling, gone if anything fails.
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    let beside = out.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let part = builder.tempdir_in(beside).map_err(unwritten(out.into()))?;
+    let write = |name: &str, bytes: &[u8]| whole(&part.path().join(name), bytes).map_err(unwritten(out.join(name)));
+    for (i, name) in layout.train.iter().enumerate() {
+        write(name, &records(&dataset.train, i * batch..(i + 1) * batch)?)?;
+    }
+    write(layout.test, &records(&dataset.test, 0..dataset.test.len())?)?;
     let names: String = dataset.classes.iter().map(|name| format!("{name}\n")).collect();
-    written(out.join(layout.names), names.as_bytes())?;
+    write(layout.names, names.as_bytes())?;
+    rename(part.path(), out).map_err(unwritten(out.into()))?;
+    let _ = part.keep(); // it has another name now
     Ok([batch * layout.train.len(), dataset.test.len()])
 }
 
@@ -243,8 +262,9 @@ fn records(samples: &Samples, range: std::ops::Range<usize>) -> Result<Vec<u8>, 
     for i in range {
         let Picture { channels, height, width, pixels } = samples.image(i)?;
         if (channels, height, width) != (3, SIDE, SIDE) {
+            let place = samples.place(i);
             return Err(DataError::Invalid(format!(
-                "image {i} has {channels} channels of {height} x {width} pixels, CIFAR's have 3 of 32 x 32"
+                "{place}: has {channels} channels of {height} x {width} pixels, CIFAR's have 3 of 32 x 32"
             )));
         }
         bytes.push(samples.label(i) as u8);

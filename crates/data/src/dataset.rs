@@ -39,7 +39,8 @@ pub enum Split {
 ///   the classes are numbered in the order of their directories' names, and a file `classes.txt` may rename them. The
 ///   images come in one random order, the same each time, so that the first and the last are fair samples.
 ///
-/// Every file listed in a file `SHA256SUMS` (digests of the uncompressed files) is checked; not so in image folders.
+/// A file `SHA256SUMS` holds digests of uncompressed files. Those that it lists are checked as they are read, and beside
+/// IDX files whatever else it lists, too; not so in an archive or in image folders.
 ///
 /// # Errors
 /// A file is missing, unreadable, malformed or not the one that `SHA256SUMS` lists; the files contradict each other.

@@ -115,8 +115,8 @@ pub enum DataError {
     },
     /// A dataset's file that is not there.
     #[error(
-        "{dir}: holds none of {names}. Point `--data-dir` at a directory with IDX files, a CIFAR \
-         archive, or images in folders."
+        "{dir}: holds none of {names}. Point `--data-dir` at a directory with IDX files, CIFAR's or SVHN's files, or \
+         images in folders, or at CIFAR's archive."
     )]
     Missing {
         /// The directory.
@@ -170,6 +170,14 @@ pub enum DataError {
         image: [usize; 2],
         /// Height and width of the input in pixels.
         input: [usize; 2],
+    },
+    /// An image that cannot be made a network's input.
+    #[error("{place}: {cause}")]
+    Unfit {
+        /// Where the image is.
+        place: String,
+        /// What is wrong with it.
+        cause: Box<DataError>,
     },
     /// A photo or drawing that cannot be decoded.
     #[error("{path}: {problem}")]

@@ -67,6 +67,11 @@ pub(crate) fn open_split(dir: &Path, split: Split) -> Result<(Samples, Vec<Strin
 }
 
 impl Folder {
+    fn path(&self, i: usize) -> PathBuf {
+        let (class, name) = &self.files[i];
+        self.dir.join(&self.classes[usize::from(*class)]).join(&**name)
+    }
+
     fn list(dir: PathBuf) -> Result<Self, DataError> {
         let classes = listed(&dir, |path| path.is_dir())?;
         if classes.is_empty() || classes.len() > CLASSES {
@@ -119,9 +124,11 @@ impl Source for Folder {
     }
 
     fn image(&self, i: usize) -> Result<Picture<'_>, DataError> {
-        let (class, name) = &self.files[i];
-        let path = self.dir.join(&self.classes[usize::from(*class)]).join(&**name);
-        Ok(planes(read_image(&path)?))
+        Ok(planes(read_image(&self.path(i))?))
+    }
+
+    fn place(&self, i: usize) -> String {
+        self.path(i).display().to_string()
     }
 }
 

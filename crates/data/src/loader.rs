@@ -1,6 +1,11 @@
 //! Batches in order, made by threads that change nothing about them.
 
-use crate::{Augment, DataError, Samples, prepare::frame_into, prepare_into, random::permutation, whiten::whiten};
+use crate::{
+    Augment, DataError, Samples,
+    prepare::{View, frame_into},
+    random::permutation,
+    whiten::whiten,
+};
 use models::InputSpec;
 use std::{
     any::Any,
@@ -133,7 +138,9 @@ impl Loader {
         if !images.is_empty()
             && let Ok(first) = images.image(0)
         {
-            prepare_into(&spec, first.view(), &mut vec![0.0; spec.shape().iter().product()])?;
+            let mut numbers = vec![0.0; spec.shape().iter().product()];
+            frame_into(&spec, first.view(), &View::default(), &mut numbers).map_err(|cause| images.unfit(0, cause))?;
+            whiten(&spec, &mut numbers)?;
         }
         Ok(Self(Arc::new(Work { images, spec, options })))
     }
@@ -194,8 +201,7 @@ impl Work {
         for &index in wanted {
             let out = &mut numbers[indices.len() * size..][..size];
             let view = options.augment.view(options.seed, epoch, index, spec);
-            let framed = images.image(index as usize).and_then(|image| frame_into(spec, image.view(), &view, out));
-            match framed {
+            match images.frame_into(index as usize, spec, &view, out) {
                 Ok(()) => indices.push(index),
                 Err(error) if options.on_bad_image == OnBadImage::Skip => {
                     bad.push(BadImage { index, problem: error.to_string() });

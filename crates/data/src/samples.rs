@@ -1,6 +1,10 @@
 //! Labelled images, wherever they live.
 
-use crate::{DataError, ImageRef, Images};
+use crate::{
+    DataError, ImageRef, Images,
+    prepare::{View, frame_into},
+};
+use models::InputSpec;
 use std::{borrow::Cow, fmt::Debug, ops::Range, sync::Arc};
 
 /// One image: its pixels lent, or decoded for the occasion.
@@ -42,6 +46,11 @@ pub trait Source: Debug + Send + Sync {
     /// # Panics
     /// `i` is `count()` or more.
     fn image(&self, i: usize) -> Result<Picture<'_>, DataError>;
+
+    /// Where image `i` is, for messages.
+    fn place(&self, i: usize) -> String {
+        format!("image {i}")
+    }
 }
 
 impl Source for Images {
@@ -100,6 +109,21 @@ impl Samples {
     /// `i` is `len()` or more.
     pub fn image(&self, i: usize) -> Result<Picture<'_>, DataError> {
         self.source.image(self.at(i))
+    }
+
+    /// Where image `i` is, for messages.
+    pub(crate) fn place(&self, i: usize) -> String {
+        self.source.place(self.at(i))
+    }
+
+    /// Image `i`, framed as [`frame_into`] does.
+    pub(crate) fn frame_into(&self, i: usize, spec: &InputSpec, view: &View, out: &mut [f32]) -> Result<(), DataError> {
+        frame_into(spec, self.image(i)?.view(), view, out).map_err(|cause| self.unfit(i, cause))
+    }
+
+    /// Names image `i`, which can't be framed.
+    pub(crate) fn unfit(&self, i: usize, cause: DataError) -> DataError {
+        DataError::Unfit { place: self.place(i), cause: Box::new(cause) }
     }
 
     /// All but the last `n` images, and the last `n`.

@@ -66,7 +66,7 @@ fn read(path: PathBuf, into: &mut Images) -> Result<(), DataError> {
     into.pixels.reserve(n * PIXELS);
     for (index, (image, label)) in x.bytes.chunks_exact(PIXELS).zip(&y.bytes).enumerate() {
         if !(1..=10).contains(label) {
-            return Err(DataError::Label { path, index, label: (*label).into(), classes: 10 });
+            return bad(format!("y[{index}] is {label}, expected 1 to 10"));
         }
         into.labels.push((label % 10).into());
         for plane in image.chunks_exact(SIDE * SIDE) {

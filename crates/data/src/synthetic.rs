@@ -28,17 +28,16 @@ impl Synthetic {
     /// The dataset, for a network that is fed as `spec` says; images are made when they are asked for.
     ///
     /// # Errors
-    /// A number is 0.
+    /// There are fewer than 2 classes, or no images to train on or to test on.
     pub fn dataset(&self, spec: &InputSpec) -> Result<Dataset, DataError> {
         if self.classes < 2 || self.train == 0 || self.test == 0 {
             return Err(DataError::Invalid(format!("{self:?}: expected 2 classes and an image of each kind at least")));
         }
         let [channels, height, width] = spec.shape();
-        let half = |epoch, count| {
-            Samples::new(Gratings { channels, height, width, classes: self.classes, count, half: epoch })
-        };
+        let samples =
+            |half, count| Samples::new(Gratings { channels, height, width, classes: self.classes, count, half });
         let classes = (0..self.classes).map(|class| class.to_string()).collect();
-        Ok(Dataset { name: "synthetic".into(), classes, train: half(0, self.train), test: half(1, self.test) })
+        Ok(Dataset { name: "synthetic".into(), classes, train: samples(0, self.train), test: samples(1, self.test) })
     }
 }
 

@@ -1,10 +1,6 @@
 //! Global contrast normalisation and ZCA whitening: learnt from a training set, carried out on images.
 
-use crate::{
-    DataError, Samples,
-    prepare::{View, frame_into},
-    write::whole,
-};
+use crate::{DataError, OnBadImage, Samples, prepare::View, write::whole};
 use gemm::Parallelism;
 use models::{InputSpec, Statistics, Whitening};
 use sha2::{Digest, Sha256};
@@ -51,14 +47,16 @@ fn normalise_contrast(image: &mut [f32], length: f32) {
 }
 
 /// Learns the statistics of `whitening` from `train`, framed and scaled as `spec` says, or reads them from the file in
-/// `cache` that an earlier call left. The file is whole or absent; where it can't be written, nothing is kept.
+/// `cache` that an earlier call left. The file is whole or absent; where it can't be written, nothing is kept. Images that
+/// can't be read are left out if `on_bad_image` says so.
 ///
 /// # Errors
-/// An image can't be read, or has too many numbers; the covariance has no inverse root.
+/// An image, or every one, can't be read, or has too many numbers; the covariance has no inverse root.
 pub fn fit_whitening(
     spec: &InputSpec,
     whitening: &Whitening,
     train: &Samples,
+    on_bad_image: OnBadImage,
     cache: Option<&Path>,
 ) -> Result<Whitening, DataError> {
     let spec = InputSpec { whitening: None, ..spec.clone() };
@@ -69,9 +67,20 @@ pub fn fit_whitening(
     }
     let (mut digest, mut sum, mut squares) = (Sha256::new(), vec![0.0_f64; d], Vec::new());
     digest.update(format!("{spec:?} {} {} {}", whitening.contrast, whitening.ridge, train.len()));
+    let mut first_problem = None;
+    let mut leave_out = |problem| match on_bad_image {
+        OnBadImage::Fail => Err(problem),
+        OnBadImage::Skip => {
+            first_problem.get_or_insert(problem);
+            Ok(())
+        }
+    };
     // A first look at the images tells whether the file is theirs.
     for i in 0..train.len() {
-        digest.update(&train.image(i)?.pixels);
+        match train.image(i) {
+            Ok(image) => digest.update(&image.pixels),
+            Err(problem) => leave_out(problem)?,
+        }
     }
     let digest = digest.finalize();
     let name: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
@@ -81,19 +90,33 @@ pub fn fit_whitening(
         return Ok(whitened(statistics));
     }
     squares.resize(d * d, 0.0_f64);
-    let (mut rows, mut product) = (Vec::new(), vec![0.0_f32; d * d]);
+    let (mut rows, mut product, mut images) = (Vec::new(), vec![0.0_f32; d * d], 0);
     for start in (0..train.len()).step_by(SUMMED) {
-        let n = SUMMED.min(train.len() - start);
-        rows.resize(n * d, 0.0_f32);
-        for (i, row) in rows.chunks_exact_mut(d).enumerate() {
-            frame_into(&spec, train.image(start + i)?.view(), &View::default(), row)?;
+        let end = train.len().min(start + SUMMED);
+        rows.resize((end - start) * d, 0.0_f32);
+        let mut n = 0;
+        for i in start..end {
+            let row = &mut rows[n * d..][..d];
+            if let Err(problem) = train.frame_into(i, &spec, &View::default(), row) {
+                leave_out(problem)?;
+                continue;
+            }
             normalise_contrast(row, whitening.contrast);
             sum.iter_mut().zip(row).for_each(|(s, x)| *s += f64::from(*x));
+            n += 1;
         }
-        multiply([d, n, d], &rows, [1, d], &rows, [d, 1], &mut product, Parallelism::Rayon(0));
-        squares.iter_mut().zip(&product).for_each(|(s, p)| *s += f64::from(*p));
+        if n > 0 {
+            let rows = &rows[..n * d];
+            multiply([d, n, d], rows, [1, d], rows, [d, 1], &mut product, Parallelism::Rayon(0));
+            squares.iter_mut().zip(&product).for_each(|(s, p)| *s += f64::from(*p));
+        }
+        images += n;
     }
-    let n = train.len() as f64;
+    if let (0, Some(problem)) = (images, first_problem) {
+        let all = train.len();
+        return Err(DataError::Invalid(format!("whitening: none of {all} images can be read. The first: {problem}")));
+    }
+    let n = images as f64;
     let mean: Vec<f64> = sum.iter().map(|s| s / n).collect();
     for (i, row) in squares.chunks_exact_mut(d).enumerate() {
         row.iter_mut().zip(&mean).for_each(|(c, m)| *c = *c / n - mean[i] * m);
@@ -207,7 +230,7 @@ fn decode(bytes: &[u8], d: usize, digest: &[u8]) -> Option<Statistics> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Images;
+    use crate::{Images, Picture, Source};
     use models::{Framing, Normalise};
 
     const D: usize = 12;
@@ -218,7 +241,7 @@ mod tests {
         InputSpec { channels: 3, height: 2, width: 2, framing, normalise, whitening: None }
     }
 
-    fn images(n: usize) -> Samples {
+    fn images(n: usize) -> Images {
         let mut rng = crate::random::stream(1, crate::random::Purpose::Synthetic, 0, 0);
         let mut image = || -> Vec<u8> {
             use crate::random::Rng;
@@ -226,18 +249,51 @@ mod tests {
             (0..D).map(|i| base + (rng.next_u32() >> (25 + i / 4)) as u8).collect()
         };
         let pixels = (0..n).flat_map(|_| image()).collect();
-        Images { channels: 3, height: 2, width: 2, pixels, labels: vec![0; n] }.into()
+        Images { channels: 3, height: 2, width: 2, pixels, labels: vec![0; n] }
+    }
+
+    fn fit(train: impl Into<Samples>, on_bad_image: OnBadImage, cache: Option<&Path>) -> Result<Whitening, DataError> {
+        let whitening = Whitening { contrast: 3.0, ridge: 1e-4, statistics: None };
+        fit_whitening(&spec(), &whitening, &train.into(), on_bad_image, cache)
     }
 
     fn fitted(cache: Option<&Path>) -> InputSpec {
-        let whitening = Whitening { contrast: 3.0, ridge: 1e-4, statistics: None };
-        let whitening = fit_whitening(&spec(), &whitening, &images(2000), cache).unwrap();
-        InputSpec { whitening: Some(whitening), ..spec() }
+        InputSpec { whitening: Some(fit(images(2000), OnBadImage::Fail, cache).unwrap()), ..spec() }
+    }
+
+    /// Images of which the fourth can't be read.
+    #[derive(Debug)]
+    struct Torn(Images);
+
+    impl Source for Torn {
+        fn count(&self) -> usize {
+            self.0.len()
+        }
+
+        fn label(&self, i: usize) -> u16 {
+            self.0.labels[i]
+        }
+
+        fn image(&self, i: usize) -> Result<Picture<'_>, DataError> {
+            if i == 3 { Err(DataError::Invalid("torn".into())) } else { Source::image(&self.0, i) }
+        }
+    }
+
+    #[test]
+    fn a_bad_image_is_left_out_or_fatal() {
+        let torn = |n| Samples::new(Torn(images(n)));
+        let mut others = images(100);
+        others.pixels.drain(3 * D..4 * D);
+        assert_eq!(fit(torn(100), OnBadImage::Skip, None).unwrap(), fit(others, OnBadImage::Skip, None).unwrap());
+        assert_eq!(fit(torn(100), OnBadImage::Fail, None).unwrap_err().to_string(), "torn");
+        let (_, only) = torn(4).split_off_last(1).unwrap();
+        let error = fit(only, OnBadImage::Skip, None).unwrap_err().to_string();
+        assert_eq!(error, "whitening: none of 1 images can be read. The first: torn");
     }
 
     #[test]
     fn whitened_images_have_no_covariance_left() {
-        let (spec, samples) = (fitted(None), images(2000));
+        let (spec, samples) = (fitted(None), Samples::from(images(2000)));
         let mut numbers = vec![0.0; 2000 * D];
         for (i, out) in numbers.chunks_exact_mut(D).enumerate() {
             crate::prepare_into(&spec, samples.image(i).unwrap().view(), out).unwrap();

@@ -5,7 +5,7 @@
 use data::{Dataset, Images, Loader, LoaderOptions, OnBadImage, Split, open, open_split, write_cifar10};
 use flate2::{Compression, write::GzEncoder};
 use image::RgbImage;
-use models::Model;
+use models::{InputSpec, Model};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -172,6 +172,11 @@ fn crc(bytes: &[u8]) -> u32 {
     })
 }
 
+/// What NIN is fed with.
+fn nin() -> InputSpec {
+    Model::named("nin-cifar10").unwrap().build(0, &models::device::parse("flex").unwrap()).unwrap().input().clone()
+}
+
 #[test]
 fn a_bad_image_is_named_and_skipped_or_fatal() {
     let dir = folders();
@@ -179,11 +184,9 @@ fn a_bad_image_is_named_and_skipped_or_fatal() {
     let bytes = fs::read(&torn).unwrap();
     fs::write(&torn, &bytes[..bytes.len() / 2]).unwrap();
     fs::write(&bomb_path, bomb(60_000)).unwrap();
-    let spec =
-        Model::named("nin-cifar10").unwrap().build(0, &models::device::parse("flex").unwrap()).unwrap().input().clone();
     let loader = |on_bad_image, threads| {
         let options = LoaderOptions { batch_size: 3, threads, on_bad_image, ..LoaderOptions::default() };
-        Loader::new(open(dir.path()).unwrap().train, spec.clone(), options).unwrap()
+        Loader::new(open(dir.path()).unwrap().train, nin(), options).unwrap()
     };
     for threads in [0, 2] {
         let batches: Vec<_> = loader(OnBadImage::Skip, threads).epoch(0, 0).map(Result::unwrap).collect();
@@ -197,6 +200,16 @@ fn a_bad_image_is_named_and_skipped_or_fatal() {
         let errors = loader(OnBadImage::Fail, threads).epoch(0, 0).filter(Result::is_err).count();
         assert_eq!(errors, 1);
     }
+}
+
+#[test]
+fn an_image_that_can_t_be_framed_is_named() {
+    let dir = folders();
+    RgbImage::new(10_000, 1).save(dir.path().join("train/bee/0.png")).unwrap();
+    let loader = Loader::new(open(dir.path()).unwrap().train, nin(), LoaderOptions::default());
+    let batches = loader.and_then(|loader| loader.epoch(0, 0).collect::<Result<Vec<_>, _>>());
+    let error = batches.unwrap_err().to_string();
+    assert!(error.contains("train/bee/0.png: an image of 1 x 10000 pixels is too narrow"), "{error}");
 }
 
 #[test]
@@ -222,6 +235,12 @@ fn folders_become_cifar_s_layout() {
     }
     let error = write_cifar10(&dataset, &out).unwrap_err().to_string();
     assert!(error.contains("two: cannot be written"), "{error}");
-    let wrong = Dataset { train: Images { height: 16, width: 64, ..images(12) }.into(), ..dataset };
-    assert!(write_cifar10(&wrong, &dir.path().join("wrong")).unwrap_err().to_string().contains("16 x 64"));
+    let refused = |train: Images| {
+        let wrong = Dataset { train: train.into(), ..dataset.clone() };
+        write_cifar10(&wrong, &dir.path().join("wrong")).unwrap_err().to_string()
+    };
+    let error = refused(Images { height: 16, width: 64, ..images(12) });
+    assert_eq!(error, "image 0: has 3 channels of 16 x 64 pixels, CIFAR's have 3 of 32 x 32");
+    assert!(refused(images(4)).starts_with("4 images to train on and 3 to test on"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "half a data set is left");
 }

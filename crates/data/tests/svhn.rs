@@ -146,8 +146,8 @@ fn hostile_and_broken_files_are_refused() {
         (file(&[x(2), y(&[1, 2, 3])]), "y has 3 labels for the 2 images"),
         (file(&[x(2), array("y", 6, &[2, 1], 9, &[0x7f; 16])]), "expected 0 to 255"),
         (file(&[x(2), array("y", 1, &[2, 1], 2, &[1, 2])]), "of class 1, expected numbers"),
-        (file(&[x(2), y(&[1, 11])]), "11"),
-        (file(&[x(2), y(&[0, 1])]), "0"),
+        (file(&[x(2), y(&[1, 11])]), "y[1] is 11, expected 1 to 10"),
+        (file(&[x(2), y(&[0, 1])]), "y[0] is 0, expected 1 to 10"),
         (file(&[element(99, &[0; 8])]), "data of type 99"),
     ] {
         let message = message(bytes);

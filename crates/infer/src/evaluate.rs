@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
-use data::{Batch, Loader, LoaderOptions, Samples};
+use data::{BadImage, Batch, Loader, LoaderOptions, Samples};
 use models::Network;
 use serde::Serialize;
+use visualize::best;
 
 /// Who was taken for whom: `counts[truth][answer]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -77,17 +78,18 @@ pub fn to_tensor(batch: &Batch, device: &Device) -> Tensor<4> {
 /// If an image doesn't fit the network, or an answer is not a number (the weights are damaged).
 pub fn evaluate(network: &Network, images: Samples, batch_size: usize, device: &Device) -> Result<Confusion> {
     let options = LoaderOptions { batch_size, threads: 1, ..LoaderOptions::default() };
-    evaluate_batches(network, &Loader::new(images, network.input().clone(), options)?, device)
+    Ok(evaluate_batches(network, &Loader::new(images, network.input().clone(), options)?, device)?.0)
 }
 
-/// Classifies what `loader` brings in an epoch.
+/// Classifies what `loader` brings in an epoch; the images that it skipped come, too.
 ///
 /// # Errors
-/// As [`evaluate`].
-pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> Result<Confusion> {
-    let mut confusion = Confusion::new(network.classes());
+/// As [`evaluate`], and if it skipped all of them.
+pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> Result<(Confusion, Vec<BadImage>)> {
+    let (mut confusion, mut bad) = (Confusion::new(network.classes()), Vec::new());
     for batch in loader.epoch(0, 0) {
-        let batch = batch?;
+        let mut batch = batch?;
+        bad.append(&mut batch.bad);
         if batch.labels.is_empty() {
             continue; // all of its images were bad
         }
@@ -104,12 +106,10 @@ pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> 
             confusion.add(usize::from(truth), best(row));
         }
     }
-    Ok(confusion)
-}
-
-/// Index of the greatest value, the first of equals.
-pub fn best(row: &[f32]) -> usize {
-    (0..row.len()).reduce(|a, b| if row[b] > row[a] { b } else { a }).unwrap_or(0)
+    if let (0, Some(first)) = (confusion.total(), bad.first()) {
+        anyhow::bail!("none of {} images can be read. The first: {}", loader.images(), first.problem);
+    }
+    Ok((confusion, bad))
 }
 
 #[cfg(test)]
@@ -128,10 +128,5 @@ mod tests {
         assert_eq!((confusion.recall(2), confusion.precision(2)), (None, None));
         let classes = ["a", "b", "c"].map(String::from);
         assert_eq!(confusion.to_csv(&classes), "true\\answer,a,b,c\na,2,1,0\nb,0,1,0\nc,0,0,0\n");
-    }
-
-    #[test]
-    fn the_first_of_equals_is_best() {
-        assert_eq!(best(&[1.0, 3.0, 3.0]), 1);
     }
 }

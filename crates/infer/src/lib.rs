@@ -11,8 +11,9 @@ mod placement;
 pub mod selfcheck;
 mod table;
 
-pub use evaluate::{Confusion, best, evaluate, evaluate_batches, to_tensor};
+pub use evaluate::{Confusion, evaluate, evaluate_batches, to_tensor};
 pub use fetch::{Download, fetch, fetch_showing, known};
 pub use peak::Peak;
-pub use placement::{Placement, PlacementArguments};
+pub use placement::{DeviceArgument, Placement, PlacementArguments};
 pub use table::{Table, thousands};
+pub use visualize::best;

@@ -2,7 +2,7 @@
 
 use crate::run_dir::RunDir;
 use crate::sgd::Sgd;
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, ensure};
 use models::Network;
 use models::weights::{self, Tensors};
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,20 @@ pub fn list(run: &RunDir) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// # Errors
+/// If a number in `tensors` is not finite any more: names the tensor, and where what was saved before stays.
+pub fn ensure_finite(run: &RunDir, tensors: &Tensors) -> Result<()> {
+    for (name, data) in tensors {
+        ensure!(
+            data.iter::<f32>().all(f32::is_finite),
+            "{name} is no longer finite: the learning rate is too high for this network. Nothing more is saved; what was \
+             saved before stays in {}",
+            run.path().display()
+        );
+    }
+    Ok(())
+}
+
 /// Writes everything, whole or not at all, and then lets go of all but the last two.
 ///
 /// # Errors
@@ -85,15 +99,14 @@ pub fn save(run: &RunDir, network: &Network, sgd: &Sgd, progress: &Progress) -> 
     let mut tensors: Tensors =
         network.tensors().into_iter().map(|(name, data)| (format!("weight.{name}"), data)).collect();
     tensors.extend(sgd.to_tensors());
-    if let Some((name, _)) = tensors.iter().find(|(_, data)| data.iter::<f32>().any(|v| !v.is_finite())) {
-        return Err(anyhow!("{name} is no longer finite: the learning rate is too high for this network"))
-            .with_context(|| {
-                format!("nothing more is saved; what was saved before stays in {}", run.path().display())
-            });
-    }
+    ensure_finite(run, &tensors)?;
     let bytes = weights::to_bytes(&tensors, PROGRESS, &serde_json::to_string(progress)?)?;
-    run.write(&format!("checkpoint-{:012}.safetensors", progress.total_steps), &bytes)?;
-    for old in list(run)?.iter().skip(KEPT) {
+    let name = format!("checkpoint-{:012}.safetensors", progress.total_steps);
+    run.write(&name, &bytes)?;
+    // One of a later step is damaged, or training would have gone on from it.
+    let all = list(run)?;
+    let (later, rest) = all.split_at(all.partition_point(|other| *other > name));
+    for old in later.iter().chain(rest.iter().skip(KEPT)) {
         // One too many does no harm.
         let _ = fs::remove_file(run.file(old));
     }
@@ -135,4 +148,35 @@ fn read(path: &Path, network: Network, sgd: &mut Sgd) -> Result<(Network, Progre
     let network = network.with_tensors(&own).with_context(name)?;
     sgd.restore(&tensors, &network);
     Ok((network, progress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::OnBadImage;
+    use crate::recipe::Recipe;
+    use crate::run_dir::RunFile;
+    use models::{Model, device};
+
+    #[test]
+    fn a_damaged_checkpoint_takes_no_good_one_s_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RunFile {
+            command: "train".into(),
+            device: None,
+            towers: None,
+            data_dir: None,
+            on_bad_image: OnBadImage::Fail,
+            recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
+        };
+        let run = RunDir::create(Some(dir.path()), &file).unwrap();
+        let network = Model::named("lenet5").unwrap().build(1, &device::parse("flex").unwrap()).unwrap();
+        let name = |step: u64| format!("checkpoint-{step:012}.safetensors");
+        run.write(&name(99), b"nonsense").unwrap();
+        for total_steps in [10, 20, 30] {
+            let progress = Progress { total_steps, ..Progress::default() };
+            save(&run, &network, &Sgd::new(0.9, 0.0), &progress).unwrap();
+        }
+        assert_eq!(list(&run).unwrap(), [name(30), name(20)]);
+    }
 }

@@ -2,6 +2,7 @@
 //! feature `tui`.
 
 use crate::checkpoint::Epoch;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[cfg(not(all(feature = "tui", unix)))]
 mod absent;
@@ -17,6 +18,14 @@ pub(crate) use screen::Dashboard;
 
 /// Points of the running loss; when there are more, every other one goes.
 const POINTS: usize = 1000;
+
+/// Whether the terminal is taken.
+static OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Whether a dashboard has the terminal: what ends the program has to give it back, and nothing else may write on it.
+pub fn dashboard_is_open() -> bool {
+    OPEN.load(Ordering::Relaxed)
+}
 
 /// What is drawn.
 #[cfg_attr(not(all(feature = "tui", unix)), allow(dead_code))] // drawn by nobody then

@@ -16,6 +16,8 @@ mod recipe;
 mod replicas;
 mod report;
 mod run_dir;
+#[cfg(test)]
+mod sample;
 mod schedule;
 mod sgd;
 mod start;
@@ -25,6 +27,7 @@ mod trainer;
 mod worker;
 
 pub use compare::compare;
+pub use dashboard::dashboard_is_open;
 pub use fetch::fetch;
 pub use gradients::{Gradient, gradient};
 pub use pack::pack;

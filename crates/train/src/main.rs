@@ -22,8 +22,13 @@ fn main() -> ExitCode {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         ctrlc::set_handler(move || {
+            let again = asked.swap(true, Ordering::Relaxed);
+            // A dashboard sees the flag, and has a key of its own that gives the terminal back and ends at once.
+            if train::dashboard_is_open() {
+                return;
+            }
             // The second time means it: without waiting for the step to end.
-            if asked.swap(true, Ordering::Relaxed) {
+            if again {
                 std::process::exit(130);
             }
             eprintln!("finishing the step and saving; again to stop at once");

@@ -7,7 +7,7 @@ use infer::thousands;
 /// Runs it.
 ///
 /// # Errors
-/// If `out` exists or can't be written, or an image can't be read or has another size than 32x32.
+/// If `out` exists or can't be written, there are too few images, or one can't be read or has another size than 32x32.
 pub fn pack(arguments: &Pack) -> Result<()> {
     let dataset = data::open(&arguments.from)?;
     let written = data::write_cifar10(&dataset, &arguments.out);

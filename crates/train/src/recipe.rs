@@ -255,13 +255,16 @@ impl Recipe {
         Ok(model)
     }
 
-    fn check(&self) -> Result<()> {
+    /// # Errors
+    /// If it can't be carried out: names the key.
+    pub(crate) fn check(&self) -> Result<()> {
         let variant = zoo::find(&self.model.name).context("model.name")?;
         ensure!(
             self.model.dropout.is_none_or(|rate| (0.0..1.0).contains(&rate)),
             "model.dropout must be at least 0 and below 1"
         );
         ensure!(self.data.batch_size > 0, "data.batch_size is 0");
+        ensure!(self.data.limit != Some(0), "data.limit is 0: leave it out to train on all images");
         ensure!(self.training.epochs > 0, "training.epochs is 0");
         ensure!(!self.training.keep.contains(&0), "training.keep: epochs count from 1");
         ensure!((0.0..1.0).contains(&self.optimizer.momentum), "optimizer.momentum must be at least 0 and below 1");
@@ -363,6 +366,7 @@ mod tests {
         assert!(message(&["training.loss={ map = { j = 1.0 } }"]).contains("only lenet5-rbf has penalties"));
         assert!(message(&["model.dropout=1.0"]).contains("at least 0 and below 1"));
         assert!(message(&["data.batch_size=0"]).contains("data.batch_size is 0"));
+        assert!(message(&["data.limit=0"]).contains("data.limit is 0"));
         let unknown = format!("{:#}", Recipe::load("lenet5-minst", &[]).unwrap_err());
         assert!(unknown.contains("no recipe is called 'lenet5-minst'; there are lenet5-mnist,"), "{unknown}");
     }

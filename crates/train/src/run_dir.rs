@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug)]
 pub struct RunDir(PathBuf);
 
-/// `run.toml`: what a resumed run must do again as before.
+/// `run.toml`: what a resumed run does as before, unless it is told otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunFile {
@@ -51,8 +51,16 @@ impl RunDir {
             None => Self::numbered(&run.recipe.name)?,
         };
         let this = Self(dir);
-        this.write("run.toml", toml::to_string(run)?.as_bytes())?;
+        this.tell(run)?;
         Ok(this)
+    }
+
+    /// Writes `run.toml`: what the run is told to do from here on.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn tell(&self, run: &RunFile) -> Result<()> {
+        self.write("run.toml", toml::to_string(run)?.as_bytes())
     }
 
     fn numbered(name: &str) -> Result<PathBuf> {

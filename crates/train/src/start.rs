@@ -1,7 +1,7 @@
 //! From a command line to a run under way.
 
 use crate::checkpoint::{self, Progress};
-use crate::cli::Run;
+use crate::cli::{OnBadImage, Run};
 use crate::events::{self, Events};
 use crate::recipe::{Order, Recipe};
 use crate::report::Report;
@@ -44,16 +44,26 @@ fn train_on(
     placement: Placement,
     stop: &Arc<AtomicBool>,
 ) -> Result<()> {
-    let (mut recipe, earlier) = match &resumed {
-        Some((_, run)) => (run.recipe.clone(), Some(run)),
-        None => (Recipe::load(&cli.recipe, &cli.set)?, None),
+    let earlier = resumed.as_ref().map(|(_, run)| run);
+    let mut recipe = match &resumed {
+        Some((dir, run)) => {
+            let mut recipe = run.recipe.clone();
+            recipe.training.epochs = cli.epochs.unwrap_or(recipe.training.epochs);
+            recipe.check().with_context(|| format!("--resume {}", dir.path().display()))?;
+            recipe
+        }
+        None => {
+            let epochs = cli.epochs.map(|n| format!("training.epochs={n}"));
+            Recipe::load(&cli.recipe, &[&cli.set[..], epochs.as_slice()].concat())?
+        }
     };
-    recipe.training.epochs = cli.epochs.unwrap_or(recipe.training.epochs);
     recipe.seed = cli.seed.unwrap_or(recipe.seed);
     if !cli.no_selfcheck {
         selfcheck::once(&placement.to_string())?;
     }
     let data_dir = cli.data_dir.clone().or(earlier.and_then(|r| r.data_dir.clone()));
+    // The run may be resumed elsewhere. Links are kept: an archive is known by its name.
+    let data_dir = data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
     let on_bad_image = cli.on_bad_image.or(earlier.map(|r| r.on_bad_image)).unwrap_or_default();
     let (dataset, dir) = dataset(&recipe, data_dir.as_deref())?;
     let model = recipe.model(dataset.classes.len())?;
@@ -67,33 +77,49 @@ fn train_on(
     recipe.data.augment().check(network.input())?;
     check_rates(&recipe, &network)?;
 
-    // A resumed run is still the run that its first command began.
-    let command = earlier.map_or_else(|| command(cli, &recipe, &placement), |run| run.command.clone());
-    let PlacementArguments { device, towers } = placed;
-    let run_file = RunFile { command, device, towers, data_dir, on_bad_image, recipe: recipe.clone() };
     let mut report = Report::new(cli.json, recipe.training.epochs);
     if cli.tui {
         report.show_dashboard(&recipe.name, stop)?;
     }
-    let (run, is_new) = match resumed {
-        None => (RunDir::create(cli.out.as_deref(), &run_file)?, true),
-        Some((run, _)) => (run, false),
-    };
     let Dataset { name: dataset_name, classes, train, test } = dataset;
     let train = recipe.data.limit.map_or_else(|| train.clone(), |n| train.clone().take(n));
     let (train, validation) = match recipe.data.validation {
         0 => (train, None),
         n => train.split_off_last(n).map(|(t, v)| (t, Some(v))).context("data.validation")?,
     };
-    let network = whitened(network, &recipe, &train, dir.as_deref(), &report)?;
+    ensure!(!train.is_empty(), "{dataset_name}: there are no images to train on");
+    let network = whitened(network, &recipe, &train, on_bad_image, dir.as_deref(), &report)?;
     let optimizer = &recipe.optimizer;
     let mut sgd = Sgd::new(optimizer.momentum, optimizer.weight_decay).with_rates(optimizer.rates.clone());
     // A run that ended before its first checkpoint starts again; it has nothing to lose.
-    let saved = match is_new {
-        true => None,
-        false => checkpoint::load(&run, &network, &mut sgd, |problem| report.warn(&problem))?,
+    let saved = match &resumed {
+        None => None,
+        Some((run, _)) => checkpoint::load(run, &network, &mut sgd, |problem| report.warn(&problem))?,
     };
     let (network, progress) = saved.unwrap_or((network, Progress::default()));
+    let options = LoaderOptions {
+        batch_size: recipe.data.batch_size,
+        seed: recipe.seed,
+        threads: cli.threads,
+        shuffle: true,
+        fixed_order: recipe.data.order == Order::Constant,
+        augment: recipe.data.augment(),
+        on_bad_image: on_bad_image.into(),
+    };
+    let loader = Loader::new(train, network.input().clone(), options)?;
+
+    // A resumed run is still the run that its first command began.
+    let command = earlier.map_or_else(|| command(cli, &recipe, &placed), |run| run.command.clone());
+    let PlacementArguments { device, towers } = placed;
+    let run_file = RunFile { command, device, towers, data_dir, on_bad_image, recipe: recipe.clone() };
+    // After all that can fail: what can't begin leaves nothing behind.
+    let run = match resumed {
+        None => RunDir::create(cli.out.as_deref(), &run_file)?,
+        Some((run, _)) => {
+            run.tell(&run_file)?;
+            run
+        }
+    };
     let card = Card {
         input: network.input().clone(),
         model,
@@ -110,7 +136,7 @@ fn train_on(
     report.say(&format!("{} ({} parameters) on {dataset_name}", card.model.name, thousands(network.parameters())));
     report.say(&format!(
         "{} images to train, {} to validate, {} to test; recipe {}, seed {}, device {placement}, files in {}",
-        thousands(train.len()),
+        thousands(loader.images()),
         thousands(validation.as_ref().map_or(0, Samples::len)),
         thousands(test.len()),
         recipe.name,
@@ -134,16 +160,6 @@ fn train_on(
         "device": placement.to_string(), "seed": recipe.seed, "epochs": recipe.training.epochs, "run": run.path(),
         "crossings": placement.crossings(&network),
     }));
-    let options = LoaderOptions {
-        batch_size: recipe.data.batch_size,
-        seed: recipe.seed,
-        threads: cli.threads,
-        shuffle: true,
-        fixed_order: recipe.data.order == Order::Constant,
-        augment: recipe.data.augment(),
-        on_bad_image: on_bad_image.into(),
-    };
-    let loader = Loader::new(train, network.input().clone(), options)?;
     let events = match cli.tensorboard || run.file(events::FILE).exists() {
         true => Some(Events::begin(&run, &progress.history, progress.seconds)?),
         false => None,
@@ -199,6 +215,7 @@ fn whitened(
     network: Network,
     recipe: &Recipe,
     train: &Samples,
+    on_bad_image: OnBadImage,
     dir: Option<&Path>,
     report: &Report,
 ) -> Result<Network> {
@@ -206,7 +223,7 @@ fn whitened(
     let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
     let input = InputSpec { normalise, ..network.input().clone() };
     let started = Instant::now();
-    let fitted = data::fit_whitening(&input, whitening, train, dir.filter(|dir| dir.is_dir()))?;
+    let fitted = data::fit_whitening(&input, whitening, train, on_bad_image.into(), dir.filter(|dir| dir.is_dir()))?;
     report.say(&format!("whitening fitted on {} images, {:.0} s", train.len(), started.elapsed().as_secs_f64()));
     Ok(network.with_input(InputSpec { whitening: Some(fitted), ..input }))
 }
@@ -216,17 +233,68 @@ fn whitened(
 fn check_rates(recipe: &Recipe, network: &Network) -> Result<()> {
     let names: Vec<_> = network.param_shapes().into_iter().map(|(name, _)| name).collect();
     for word in recipe.optimizer.rates.keys() {
-        let known = || names.iter().any(|name| name.split('.').any(|part| part == word));
-        ensure!(known(), "optimizer.rates: no weight has '{word}' in its name; there are {}", names.join(", "));
+        ensure!(
+            names.iter().any(|name| name.split('.').any(|part| part == word)),
+            "optimizer.rates: no weight's name has '{word}' for a part between the dots; there are {}",
+            names.join(", ")
+        );
     }
     Ok(())
 }
 
 /// The command that trains the same weights.
-fn command(cli: &Run, recipe: &Recipe, placement: &Placement) -> String {
-    let changes: String = cli.set.iter().map(|c| format!(" --set {c}")).collect();
-    let epochs = cli.epochs.map_or_else(String::new, |n| format!(" --epochs {n}"));
-    // Dropout draws other numbers on several devices, and sums are rounded elsewhere.
-    let placed = if placement.devices().len() > 1 { format!(" {}", placement.flag()) } else { String::new() };
-    format!("cargo run -p train -- --recipe {}{changes}{epochs} --seed {}{placed}", recipe.name, recipe.seed)
+fn command(cli: &Run, recipe: &Recipe, placed: &PlacementArguments) -> String {
+    let mut command = String::from("cargo run -p train --");
+    let mut add = |flag: &str, value: &str| command.push_str(&format!(" {flag} {}", quoted(value)));
+    add("--recipe", &cli.recipe);
+    cli.set.iter().for_each(|change| add("--set", change));
+    if let Some(n) = cli.epochs {
+        add("--epochs", &n.to_string());
+    }
+    add("--seed", &recipe.seed.to_string());
+    // Dropout draws other numbers elsewhere, and sums are rounded otherwise.
+    if placed.name() != "flex" {
+        add(if placed.towers.is_some() { "--towers" } else { "--device" }, placed.name());
+    }
+    if let Some(dir) = &cli.data_dir {
+        add("--data-dir", &dir.to_string_lossy());
+    }
+    match cli.on_bad_image {
+        Some(OnBadImage::Skip) => add("--on-bad-image", "skip"),
+        Some(OnBadImage::Fail) => add("--on-bad-image", "fail"),
+        None => {}
+    }
+    command
+}
+
+/// `word` as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:,=+%@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn the_command_on_the_card_is_the_one_that_was_given() {
+        let of = |words: &[&str]| {
+            let cli = Cli::parse_from([&["train"], words].concat()).run;
+            let recipe = Recipe { seed: 7, ..Recipe::load("lenet5-mnist", &[]).unwrap() };
+            command(&cli, &recipe, &cli.placement)
+        };
+        assert_eq!(of(&["--device", "flex"]), "cargo run -p train -- --recipe lenet5-mnist --seed 7");
+        let schedule = "schedule={ kind = \"constant\", rate = 0.1 }";
+        let what = ["--recipe", "my.toml", "--set", "data.limit=9", "--set", schedule, "--epochs", "3"];
+        let on = ["--device", "ndarray", "--data-dir", "Anna's", "--on-bad-image", "skip"];
+        let expected = format!(
+            "cargo run -p train -- --recipe my.toml --set data.limit=9 --set '{schedule}' --epochs 3 --seed 7 \
+             --device ndarray --data-dir 'Anna'\\''s' --on-bad-image skip"
+        );
+        assert_eq!(of(&[&what[..], &on[..]].concat()), expected);
+        assert!(of(&["--towers", "flex,ndarray"]).ends_with("--seed 7 --towers flex,ndarray"));
+    }
 }

@@ -52,8 +52,8 @@ pub(crate) struct Trainer {
     pub(crate) saved: Instant,
     /// How much work a power cut can cost at most: by time, and by steps.
     pub(crate) checkpoint_every: (Duration, Option<u64>),
-    /// Training images that couldn't be decoded in this sitting.
-    pub(crate) bad: BTreeSet<u32>,
+    /// What is wrong with each image that couldn't be read in this sitting.
+    pub(crate) bad: BTreeSet<String>,
     /// Whether it was said that nothing is learnt.
     pub(crate) warned: bool,
 }
@@ -69,11 +69,10 @@ impl Trainer {
             if self.progress.step == 0 {
                 self.second_order()?;
             }
-            let mut rate = 0.0;
+            // All steps of a resumed epoch may be done.
+            let mut rate = self.rate(self.progress.step.saturating_sub(1));
             for batch in self.loader.epoch(epoch, self.progress.step) {
-                let epochs = self.recipe.training.epochs;
-                let p = &self.progress;
-                rate = self.recipe.schedule.rate(epoch, p.step, steps, epochs, &p.history);
+                rate = self.rate(self.progress.step);
                 self.step(&batch?, rate)?;
                 if stop.load(Ordering::Relaxed) {
                     return self.interrupt();
@@ -100,6 +99,12 @@ impl Trainer {
         self.progress.epoch >= training.epochs
             || training.patience.is_some_and(|n| since_minimum(history) >= n)
             || self.recipe.schedule.is_over(history)
+    }
+
+    /// The learning rate of a step of the epoch under way.
+    fn rate(&self, step: usize) -> f64 {
+        let (p, steps) = (&self.progress, self.loader.batches_per_epoch());
+        self.recipe.schedule.rate(p.epoch, step, steps, self.recipe.training.epochs, &p.history)
     }
 
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<()> {
@@ -145,8 +150,8 @@ impl Trainer {
     }
 
     fn tell_of(&mut self, bad: &[BadImage]) {
-        for BadImage { index, problem } in bad {
-            if self.bad.insert(*index) {
+        for BadImage { problem, .. } in bad {
+            if self.bad.insert(problem.clone()) {
                 self.report.warn(&format!("{problem} Skipped; {} so far", self.bad.len()));
             }
         }
@@ -169,14 +174,16 @@ impl Trainer {
         }
     }
 
-    /// Counts the errors on `images`.
-    pub(crate) fn evaluate(&self, network: &Network, images: Samples) -> Result<Confusion> {
+    /// Counts the errors on `images`, and tells of those that can't be read.
+    pub(crate) fn evaluate(&mut self, network: &Network, images: Samples) -> Result<Confusion> {
         let numbers: usize = network.input().shape().iter().product();
         let batch_size = (EVALUATION_NUMBERS / numbers).clamp(*EVALUATION.start(), *EVALUATION.end());
         let options =
             LoaderOptions { batch_size, threads: 1, on_bad_image: self.on_bad_image, ..LoaderOptions::default() };
         let loader = Loader::new(images, network.input().clone(), options)?;
-        evaluate_batches(network, &loader, self.placement.first())
+        let (confusion, bad) = evaluate_batches(network, &loader, self.placement.first())?;
+        self.tell_of(&bad);
+        Ok(confusion)
     }
 
     /// Before a pass, each weight's own step size (LeCun 1998, appendix C): 1 / (mu + h), h estimated on the first
@@ -199,9 +206,12 @@ impl Trainer {
     }
 
     fn end_of_epoch(&mut self, rate: f64, images_per_second: f64) -> Result<()> {
+        ensure!(self.progress.images > 0, "none of {} images to train on can be read", self.loader.images());
         self.warn_if_nothing_is_learnt();
-        let validation_error = match &self.validation {
-            Some(images) => Some(self.evaluate(&self.network.valid(), images.clone())?.error()),
+        // Before anything good is replaced.
+        checkpoint::ensure_finite(&self.run, &self.network.tensors())?;
+        let validation_error = match self.validation.clone() {
+            Some(images) => Some(self.evaluate(&self.network.valid(), images)?.error()),
             None => None,
         };
         let seconds = self.seconds();

@@ -100,6 +100,49 @@ fn nothing_is_overwritten() {
 }
 
 #[test]
+fn a_run_that_can_t_begin_leaves_nothing() {
+    let bench = Bench::new();
+    bars(&bench.dir.path().join("none"), [0, 2]);
+    for (changes, message) in [
+        (["--set", "data.validation=100000"], "data.validation: cannot set the last 100000 images apart"),
+        (["--set", "data.batch_size=0"], "data.batch_size is 0"),
+        (["--data-dir", "none"], "none: there are no images to train on"),
+    ] {
+        let (code, _, err) = run(bench.smoke("run", &["--set", "data.validation=0"]).args(changes));
+        assert_eq!(code, Some(1), "{err}");
+        assert!(err.contains(message) && !bench.dir.path().join("run").exists(), "{err}");
+    }
+}
+
+#[test]
+fn images_that_can_t_be_read_are_told_and_counted_wherever_they_are() {
+    let bench = Bench::new();
+    let place = |file: &str| bench.dir.path().join("photos").join(file);
+    for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
+        fs::create_dir_all(place(class)).unwrap();
+        for i in 1..=n {
+            let photo = image::GrayImage::from_pixel(28, 28, image::Luma([40 * i]));
+            photo.save(place(&format!("{class}/{i}.png"))).unwrap();
+        }
+    }
+    let tear = |file: &str| fs::write(place(file), "torn").unwrap();
+    ["train/a/3.png", "val/b/1.png"].into_iter().for_each(tear);
+    let photos = ["--data-dir", "photos", "--on-bad-image", "skip", "--epochs", "1", "--set", "data.validation=0"];
+    let whitening = ["--set", "data.whitening={ contrast = 28.0, ridge = 0.1 }", "--set", "model.name=lenet5-dense"];
+    let (code, _, err) = run(bench.smoke("run", &photos).args(whitening));
+    assert_eq!(code, Some(0), "{err}");
+    for file in ["train/a/3.png: ", "val/b/1.png: "] {
+        assert_eq!(err.matches(file).count(), 1, "{err}");
+    }
+    let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
+    assert_eq!(summary["bad_images"], 2);
+    ["val/a/1.png", "val/a/2.png", "val/b/2.png"].into_iter().for_each(tear);
+    let (code, _, err) = run(&mut bench.smoke("none", &photos));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("none of 4 images can be read. The first: "), "{err}");
+}
+
+#[test]
 fn the_paper_s_recipes_run_on_both_backends() {
     let bench = Bench::new();
     let few = ["--set", "data.limit=60", "--epochs", "1", "--data-dir", "bars"];
@@ -212,7 +255,9 @@ fn mistakes_end_with_their_codes() {
         (&["--resume", "nowhere"], 1, "is not a run's directory"),
         (&["--epochs", "0"], 1, "0 is not in 1.."),
         (&["--colour"], 1, "unexpected argument"),
-        (&["--set", "optimizer.rates={ cccp6 = 0.1 }"], 1, "no weight has 'cccp6' in its name; there are C1.weight"),
+        (&["--set", "optimizer.rates={ cccp6 = 0.1 }"], 1, "'cccp6' for a part between the dots; there are C1.weight"),
+        (&["--set", "optimizer.rates={ \"C1.weight\" = 0.1 }"], 1, "no weight's name has 'C1.weight' for a part"),
+        (&["--epochs", "1"], 1, "schedule.warmup must end before training"), // as with --set training.epochs=1
         (&["--set", "data.crop=random", "--data-dir", "bars"], 1, "this input is centred"),
         (&["--recipe", "nin-cifar10"], 1, "`train fetch` lists what it can download"),
         (&["fetch", "cifar11"], 1, "no data set 'cifar11' can be downloaded; there are cifar10, cifar100"),
@@ -268,6 +313,21 @@ fn a_loss_that_is_not_finite_ends_the_run_and_keeps_what_was() {
     let (code, out, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "1"]));
     assert_eq!(code, Some(0), "{err}");
     assert!(out.contains("weights of epoch 1"), "{out}");
+}
+
+/// The weights of an epoch's last step, which no loss comes after; without validation nothing else looks at them.
+#[test]
+fn weights_that_are_not_finite_replace_none() {
+    let bench = Bench::new();
+    let wild = ["--set", "schedule={ kind = \"passes\", rates = [0.05, 1e300] }", "--set", "data.batch_size=400"];
+    let (code, _, err) = run(bench.smoke("run", &wild).args(["--set", "data.validation=0"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("is no longer finite") && err.contains("stays in run"), "{err}");
+    let device = models::device::parse("flex").unwrap();
+    for file in ["best", "last"] {
+        let (network, _) = models::weights::load(&bench.read(&format!("run/{file}.safetensors")), &device).unwrap();
+        assert!(network.tensors().values().all(|data| data.iter::<f32>().all(f32::is_finite)), "{file}");
+    }
 }
 
 #[test]

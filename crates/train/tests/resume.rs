@@ -5,6 +5,7 @@
 mod support;
 
 use data::random::{Purpose, Rng, stream};
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -63,6 +64,50 @@ fn a_run_killed_at_random_moments_ends_with_the_same_bytes() {
         assert!(bench.read(&format!("whole/{file}")) == bench.read(&format!("pieces/{file}")), "{file}, seed {seed}");
     }
     assert_eq!(bench.checkpoints("pieces").len(), 2);
+}
+
+/// As if interrupted after 13 more steps; from elsewhere, and the data set was named from here.
+#[test]
+fn what_a_resumed_run_is_told_holds_from_then_on() {
+    let bench = Bench::new();
+    let (code, _, err) = run(&mut bench.smoke("run", &["--set", "schedule.warmup=1", "--epochs", "2"]));
+    assert_eq!(code, Some(0), "{err}");
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run", "--epochs", "1"]));
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("--resume run: schedule.warmup must end before training"), "{err}");
+    let more = ["--resume", "run", "--epochs", "3", "--on-bad-image", "skip"];
+    let (code, _, err) = run(&mut bench.command(&more));
+    assert_eq!(code, Some(0), "{err}");
+    fs::remove_file(&bench.checkpoints("run")[1]).unwrap();
+    let (dir, elsewhere) = (bench.dir.path().join("run"), tempfile::tempdir().unwrap());
+    let mut command = bench.command(&["--resume", dir.to_str().unwrap()]);
+    let (code, out, err) = run(command.current_dir(elsewhere.path()));
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("epoch  3/3"), "{out}");
+    let told = String::from_utf8(bench.read("run/run.toml")).unwrap();
+    assert!(told.contains("epochs = 3") && told.contains("on_bad_image = \"skip\""), "{told}");
+}
+
+/// Stopped after an epoch's last step and before its end: no step of it is left.
+#[test]
+fn the_rate_of_an_epoch_whose_steps_are_done_is_known() {
+    let bench = Bench::new();
+    let (code, _, err) = run(&mut bench.smoke("run", &["--epochs", "1"]));
+    assert_eq!(code, Some(0), "{err}");
+    let rate = || -> f64 {
+        let metrics = String::from_utf8(bench.read("run/metrics.csv")).unwrap();
+        metrics.lines().nth(1).unwrap().split(',').nth(3).unwrap().parse().unwrap()
+    };
+    let (before, path) = (rate(), bench.checkpoints("run").remove(0));
+    assert!(before > 0.0);
+    let (tensors, progress) = models::weights::from_bytes(&fs::read(&path).unwrap(), "progress").unwrap();
+    let mut progress: Value = serde_json::from_str(&progress).unwrap();
+    let stopped = json!({ "epoch": 0, "step": 13, "loss_sum": 320.0, "images": 320, "history": [], "best": null });
+    progress.as_object_mut().unwrap().extend(stopped.as_object().unwrap().clone());
+    fs::write(&path, models::weights::to_bytes(&tensors, "progress", &progress.to_string()).unwrap()).unwrap();
+    let (code, _, err) = run(&mut bench.command(&["--resume", "run"]));
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(rate(), before);
 }
 
 #[test]
@@ -138,6 +183,6 @@ fn a_read_only_directory_is_an_error_that_changes_nothing() {
     let (code, _, err) = run(&mut command);
     mode(&dir, 0o755);
     assert_eq!(code, Some(1), "{err}");
-    assert!(err.contains("run/last.safetensors: can't be written"), "{err}");
+    assert!(err.contains("run/run.toml: can't be written"), "{err}");
     assert_eq!(bench.checkpoints("run"), before);
 }

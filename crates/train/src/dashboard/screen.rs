@@ -1,6 +1,6 @@
 //! The terminal, and a thread that draws on it.
 
-use super::View;
+use super::{OPEN, View};
 use anyhow::{Context, Result};
 use ratatui::Terminal;
 use ratatui::backend::TermionBackend;
@@ -9,7 +9,7 @@ use ratatui::termion::event::Key;
 use ratatui::termion::input::TermRead;
 use ratatui::termion::raw::IntoRawMode;
 use ratatui::termion::screen::IntoAlternateScreen;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -37,6 +37,7 @@ impl Dashboard {
         let view = Arc::new(Mutex::new(View { title: title.into(), epochs, ..View::default() }));
         let over = Arc::new(AtomicBool::new(false));
         let (shown, until, stop) = (view.clone(), over.clone(), stop.clone());
+        OPEN.store(true, Ordering::Relaxed);
         let thread = std::thread::spawn(move || {
             let mut keys = async_stdin().keys();
             while !until.load(Ordering::Relaxed) {
@@ -72,6 +73,9 @@ impl Drop for Dashboard {
         self.over.store(true, Ordering::Relaxed);
         // If it couldn't draw, there is nothing more to do about it.
         let _ = self.thread.take().map(JoinHandle::join);
-        lock(&self.view).messages.iter().for_each(|line| println!("{line}"));
+        OPEN.store(false, Ordering::Relaxed);
+        let mut out = std::io::stdout().lock();
+        // The terminal may be gone.
+        lock(&self.view).messages.iter().for_each(|line| _ = writeln!(out, "{line}"));
     }
 }
