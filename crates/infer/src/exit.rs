@@ -5,13 +5,13 @@ use models::device::DeviceError;
 use std::process::ExitCode;
 
 /// Done.
-pub const OK: u8 = 0;
+const OK: u8 = 0;
 /// Wrong usage, or data that can't be used.
-pub const USAGE_OR_DATA: u8 = 1;
+const USAGE_OR_DATA: u8 = 1;
 /// The device can't be had, or failed.
-pub const DEVICE: u8 = 2;
+const DEVICE: u8 = 2;
 /// Interrupted; everything is saved.
-pub const INTERRUPTED: u8 = 3;
+const INTERRUPTED: u8 = 3;
 
 /// Stopped by the user, with nothing lost: the message says how to go on.
 #[derive(Debug)]

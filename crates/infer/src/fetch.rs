@@ -61,7 +61,7 @@ pub fn fetch_showing(download: &Download, dir: &Path) -> Result<PathBuf> {
     path
 }
 
-/// The path of `weights` in `dir`: what is there already if it is whole, else downloaded. `progress` hears how many bytes
+/// The path of `download` in `dir`: what is there already if it is whole, else downloaded. `progress` hears how many bytes
 /// are there.
 ///
 /// A download that was cut off leaves `FILE.part` and goes on from there next time. Nothing bears the file's own name
@@ -69,11 +69,11 @@ pub fn fetch_showing(download: &Download, dir: &Path) -> Result<PathBuf> {
 ///
 /// # Errors
 /// If no address gives the file; says for each why. A file that is there with the wrong content is left as it is.
-pub fn fetch(weights: &Download, dir: &Path, mut progress: impl FnMut(u64)) -> Result<PathBuf> {
+pub fn fetch(download: &Download, dir: &Path, mut progress: impl FnMut(u64)) -> Result<PathBuf> {
     std::fs::create_dir_all(dir).with_context(|| format!("{}: can't be made", dir.display()))?;
-    let path = dir.join(&weights.file);
+    let path = dir.join(&download.file);
     if path.exists() {
-        let wrong = check(weights, &path)?;
+        let wrong = check(download, &path)?;
         ensure!(
             wrong.is_none(),
             "{}: {}. Move it away to download it again.",
@@ -82,11 +82,11 @@ pub fn fetch(weights: &Download, dir: &Path, mut progress: impl FnMut(u64)) -> R
         );
         return Ok(path);
     }
-    let part = dir.join(format!("{}.part", weights.file));
+    let part = dir.join(format!("{}.part", download.file));
     let mut problems = Vec::new();
-    for address in &weights.addresses {
-        match from(weights, address, &part, &mut progress) {
-            Ok(()) => match check(weights, &part)? {
+    for address in &download.addresses {
+        match from(download, address, &part, &mut progress) {
+            Ok(()) => match check(download, &part)? {
                 None => {
                     std::fs::rename(&part, &path).with_context(|| format!("{}: can't be made", path.display()))?;
                     return Ok(path);
@@ -100,18 +100,18 @@ pub fn fetch(weights: &Download, dir: &Path, mut progress: impl FnMut(u64)) -> R
         }
     }
     let kept = if part.exists() { " What came is kept: run the command again to go on." } else { "" };
-    bail!("{} can't be had: {}.{kept}", weights.file, problems.join("; "))
+    bail!("{} can't be had: {}.{kept}", download.file, problems.join("; "))
 }
 
 /// Fills `part` up from `address`, again for as long as each try gets further.
-fn from(weights: &Download, address: &str, part: &Path, progress: &mut impl FnMut(u64)) -> Result<()> {
+fn from(download: &Download, address: &str, part: &Path, progress: &mut impl FnMut(u64)) -> Result<()> {
     let length = || part.metadata().map_or(0, |meta| meta.len());
     loop {
         let before = length();
-        if before == weights.size {
+        if before == download.size {
             return Ok(());
         }
-        let done = attempt(weights, address, part, before, progress);
+        let done = attempt(download, address, part, before, progress);
         match done {
             Err(error) if length() <= before => return Err(error),
             _ => {}
@@ -119,13 +119,13 @@ fn from(weights: &Download, address: &str, part: &Path, progress: &mut impl FnMu
     }
 }
 
-fn attempt(weights: &Download, address: &str, part: &Path, have: u64, progress: &mut impl FnMut(u64)) -> Result<()> {
-    let have = if have > weights.size { 0 } else { have };
+fn attempt(download: &Download, address: &str, part: &Path, have: u64, progress: &mut impl FnMut(u64)) -> Result<()> {
+    let have = if have > download.size { 0 } else { have };
     let mut response = http::get(address, have)?;
     // A server that doesn't know ranges begins again.
     let start = if response.status == 206 { response.start.unwrap_or(0) } else { 0 };
     ensure!(start == have || start == 0, "{address}: the server goes on at byte {start}, asked for {have}");
-    let rest = weights.size - start;
+    let rest = download.size - start;
     if let Some(length) = response.length {
         ensure!(length == rest, "{address}: {length} bytes are announced, expected {rest}");
     }
@@ -138,21 +138,21 @@ fn attempt(weights: &Download, address: &str, part: &Path, have: u64, progress: 
             break;
         }
         place += n as u64;
-        ensure!(place <= weights.size, "{address}: more than {} bytes came", weights.size);
+        ensure!(place <= download.size, "{address}: more than {} bytes came", download.size);
         file.write_all(&buffer[..n]).with_context(|| format!("{}: can't be written", part.display()))?;
         progress(place);
     }
-    ensure!(place == weights.size, "{address}: cut off after {place} of {} bytes", weights.size);
+    ensure!(place == download.size, "{address}: cut off after {place} of {} bytes", download.size);
     file.sync_all()?;
     Ok(())
 }
 
 /// What is wrong with the file at `path`, if anything is.
-fn check(weights: &Download, path: &Path) -> Result<Option<String>> {
+fn check(download: &Download, path: &Path) -> Result<Option<String>> {
     let mut file = File::open(path).with_context(|| format!("{}: can't be read", path.display()))?;
     let size = file.metadata()?.len();
-    if size != weights.size {
-        return Ok(Some(format!("{size} bytes, expected {}", weights.size)));
+    if size != download.size {
+        return Ok(Some(format!("{size} bytes, expected {}", download.size)));
     }
     let (mut digest, mut buffer) = (Sha256::new(), vec![0; 1 << 16]);
     loop {
@@ -163,6 +163,6 @@ fn check(weights: &Download, path: &Path) -> Result<Option<String>> {
         digest.update(&buffer[..n]);
     }
     let found: String = digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    let right = found.starts_with(&weights.sha256.to_ascii_lowercase());
-    Ok((!right).then(|| format!("its SHA-256 is {found}, expected {}", weights.sha256)))
+    let right = found.starts_with(&download.sha256.to_ascii_lowercase());
+    Ok((!right).then(|| format!("its SHA-256 is {found}, expected {}", download.sha256)))
 }

@@ -49,11 +49,34 @@ impl PlacementArguments {
         let devices = &placement.name;
         ensure!(
             placement.replicas().count() == 1,
-            "--device {devices}: only training computes on several devices. Name one; AlexNet's towers can be on two: \
-             --towers {devices}"
+            "{}; AlexNet's towers can be on two: --towers {devices}",
+            several(devices)
         );
         Ok(placement)
     }
+}
+
+/// What a command is told that computes on one device and knows no towers.
+#[derive(clap::Args, Clone, Debug)]
+pub struct DeviceArgument {
+    /// Where to compute: flex, ndarray, or another device linked in
+    #[arg(long, value_name = "DEVICE", default_value = "flex")]
+    device: String,
+}
+
+impl DeviceArgument {
+    /// The device's name; whether there is such a device is another question.
+    ///
+    /// # Errors
+    /// If it names several.
+    pub fn name(&self) -> Result<&str> {
+        ensure!(!self.device.contains(','), several(&self.device));
+        Ok(&self.device)
+    }
+}
+
+fn several(devices: &str) -> String {
+    format!("--device {devices}: only training computes on several devices. Name one")
 }
 
 /// Devices by name: one, one for each tower, or one for each replica.

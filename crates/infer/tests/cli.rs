@@ -189,6 +189,9 @@ fn mistakes_end_with_their_codes() {
         (&["classify"], 1, "<IMAGE>"),
         (&["profile", "lenet5", "--batch", "0"], 1, "--batch"),
         (&["profile", "lenet5", "--device", "tpu"], 2, "linked here: flex, ndarray"),
+        (&["profile", "lenet5", "--device", "flex,ndarray"], 1, "flex,ndarray: only training computes on"),
+        (&["selfcheck", "--device", "flex,ndarray"], 1, "flex,ndarray: only training computes on"),
+        (&["eval", "--device", "flex,ndarray"], 1, "flex,ndarray: only training computes on"),
     ] {
         let (got, _, err) = infer(arguments);
         assert_eq!(got, Some(code), "{arguments:?}: {err}");

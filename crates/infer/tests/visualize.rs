@@ -85,6 +85,8 @@ fn a_run_is_shown_epoch_by_epoch() {
         assert_eq!(maps, [3, 1, 0]);
     }
     assert_ne!(checkpoints[0]["hits"], checkpoints[1]["hits"]);
+    let (code, _, err) = visualize(&[&arguments[..], &["--towers", "flex,ndarray", "--out", "b.png"]].concat());
+    assert_eq!((code, err.contains("lenet5 has one tower")), (Some(1), true), "{err}");
 }
 
 #[test]
@@ -146,12 +148,14 @@ fn mistakes_are_said_and_leave_no_picture() {
         (&["deconvnet", "--unit", "1,10,0"], "no unit at row 10, column 0 of map 1"),
         (&["deconvnet", "--method", "magic"], "no method is called 'magic'"),
         (&["occlusion", "--size", "40"], "a patch of 40 pixels"),
+        (&["occlusion", "--stride", "100"], "in steps of 100 can't cover"),
         (&["occlusion", "--class", "cat"], "--class cat"),
         (&["top", "--model", "alexnet"], "give --image FILE or --data-dir DIR"),
         (&["activations", "--index", "10000"], "the data set has 10000 images"),
         (&["activations", "--image", "nowhere.png"], "nowhere.png"),
         (&["filters", "--contrast", "10"], "expected 50 to 100"),
         (&["evolution", "--run", run], "holds no epoch-N.safetensors"),
+        (&["evolution", "--run", run, "--device", "flex,ndarray"], "only training computes on several devices"),
     ] {
         let (code, _, err) = visualize(&[arguments, &["--out", out.to_str().unwrap()]].concat());
         assert_eq!(code, Some(1), "{arguments:?}: {err}");

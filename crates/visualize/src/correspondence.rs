@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::field::Region;
-use crate::occlusion::values;
+use crate::numbers::values;
 use crate::projection::output;
 use burn::tensor::{Tensor, TensorData};
 use models::Network;

@@ -26,4 +26,7 @@ pub enum Error {
     /// Arguments that contradict the network or each other.
     #[error("{0}")]
     Arguments(String),
+    /// Whoever was told how far it had come said to stop.
+    #[error("stopped before the end, as asked")]
+    Stopped,
 }

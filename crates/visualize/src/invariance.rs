@@ -1,7 +1,7 @@
 //! How far features move when the image does (Zeiler & Fergus 2013, 4.1 and figure 5).
 
 use crate::error::Error;
-use crate::occlusion::values;
+use crate::numbers::values;
 use crate::projection::output;
 use burn::tensor::{Tensor, TensorData, activation};
 use models::Network;

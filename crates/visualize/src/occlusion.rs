@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::field::{Region, up_to};
+use crate::numbers::{best, values};
 use crate::projection::output;
 use burn::tensor::{Tensor, TensorData, activation};
 use models::Network;
@@ -51,10 +52,21 @@ pub struct Occlusion {
 }
 
 impl Occluder {
+    /// The patch for an image of `height` x `width`. Not given: a third of the shorter side, and steps that make some 30
+    /// places along it, as in the paper's figure.
+    pub fn new(height: usize, width: usize, size: Option<usize>, stride: Option<usize>, fill: Vec<f32>) -> Self {
+        let side = height.min(width);
+        let size = size.unwrap_or(side / 3);
+        let stride = stride.unwrap_or_else(|| (side.saturating_sub(size) / 30).max(1));
+        Self { size, stride, fill }
+    }
+
     /// The regions that it covers in an image of `height` x `width`, row by row, and how many are below and beside each
     /// other.
     pub fn regions(&self, height: usize, width: usize) -> ([usize; 2], Vec<Region>) {
-        let along = |side: usize| side.saturating_sub(self.size).div_ceil(self.stride) + 1;
+        let steps = |side: usize| side.div_ceil(self.stride);
+        // Steps wider than the patch would take the last place outside.
+        let along = |side: usize| (steps(side.saturating_sub(self.size)) + 1).min(steps(side));
         let places = [along(height), along(width)];
         let regions = (0..places[0] * places[1]).map(|i| {
             let (top, left) = (i / places[1] * self.stride, i % places[1] * self.stride);
@@ -84,10 +96,11 @@ impl Occlusion {
 }
 
 /// Covers each part of `image`, `[1, C, H, W]`, in turn, `batch` at a time, and watches `class` (or what the network
-/// takes the image for) and the strongest map of `layer`. `done` hears how many of how many places are done.
+/// takes the image for) and the strongest map of `layer`. `done` hears how many of how many places are done, and
+/// says whether to go on.
 ///
 /// # Errors
-/// If the image doesn't fit, or layer, class or patch can't be.
+/// If the image doesn't fit, or layer, class or patch can't be; [`Error::Stopped`] if `done` says so.
 pub fn occlude(
     network: &Network,
     image: Tensor<4>,
@@ -95,15 +108,16 @@ pub fn occlude(
     class: Option<usize>,
     occluder: &Occluder,
     batch: usize,
-    mut done: impl FnMut(usize, usize),
+    mut done: impl FnMut(usize, usize) -> bool,
 ) -> Result<Occlusion, Error> {
     let [n, channels, height, width] = image.dims();
     let arguments = |problem: String| Err(Error::Arguments(problem));
     if n != 1 {
         return arguments(format!("one image is covered at a time, not {n}"));
     }
-    if !(1..=height.min(width)).contains(&occluder.size) || occluder.stride == 0 || batch == 0 {
-        let Occluder { size, stride, .. } = occluder;
+    let Occluder { size, stride, .. } = occluder;
+    let fits = 1..=height.min(width);
+    if !fits.contains(size) || !fits.contains(stride) || batch == 0 {
         return arguments(format!(
             "a patch of {size} pixels in steps of {stride} can't cover an image of {height}x{width}, {batch} at a time"
         ));
@@ -116,9 +130,9 @@ pub fn occlude(
     }
     up_to(network, layer)?;
     let (logits, trace) = network.forward_traced(image.clone())?;
-    let class = class.unwrap_or_else(|| first_greatest(&values(logits.clone())));
+    let class = class.unwrap_or_else(|| best(&values(logits.clone())));
     let maps = output(&trace, layer)?;
-    let map = first_greatest(&values(maps.clone().sum_dim(2).sum_dim(3)));
+    let map = best(&values(maps.clone().sum_dim(2).sum_dim(3)));
     let whole = respond(logits, maps, class, map)[0];
 
     let (places, regions) = occluder.regions(height, width);
@@ -139,7 +153,9 @@ pub fn occlude(
         let images = Tensor::from_data(TensorData::new(images, [some.len(), channels, height, width]), &device);
         let (logits, trace) = network.forward_traced(images)?;
         covered.extend(respond(logits, output(&trace, layer)?, class, map));
-        done(covered.len(), regions.len());
+        if !done(covered.len(), regions.len()) {
+            return Err(Error::Stopped);
+        }
     }
     Ok(Occlusion { class, map, image: [height, width], places, regions, whole, covered })
 }
@@ -153,16 +169,8 @@ fn respond(logits: Tensor<2>, maps: Tensor<4>, class: usize, map: usize) -> Vec<
     rows.map(|((logits, probabilities), activity)| Response {
         logit: logits[class],
         probability: probabilities[class],
-        answer: first_greatest(logits),
+        answer: best(logits),
         activity,
     })
     .collect()
-}
-
-pub(crate) fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().iter::<f32>().collect()
-}
-
-fn first_greatest(values: &[f32]) -> usize {
-    (0..values.len()).reduce(|a, b| if values[b] > values[a] { b } else { a }).unwrap_or(0)
 }

@@ -1,6 +1,7 @@
 //! From activations back to pixels.
 
 use crate::error::Error;
+use crate::numbers::{best, values};
 use burn::tensor::{Tensor, TensorData};
 use models::{Method, Network, Trace, UnknownLayer};
 use serde::Serialize;
@@ -48,9 +49,8 @@ pub fn strongest(trace: &Trace, layer: &str, image: usize, map: usize) -> Result
     if image >= n {
         return Err(Error::Arguments(format!("there is no image {image} among {n}")));
     }
-    let values: Vec<f32> = output.narrow(0, image, 1).narrow(1, map, 1).into_data().iter::<f32>().collect();
-    let best = (0..values.len()).reduce(|a, b| if values[b] > values[a] { b } else { a }).unwrap_or(0);
-    Ok(Unit { map, y: best / width, x: best % width })
+    let at = best(&values(output.narrow(0, image, 1).narrow(1, map, 1)));
+    Ok(Unit { map, y: at / width, x: at % width })
 }
 
 /// Each part, with its activations as they are and everything else in its layer zero, sent back to pixels by `method`:

@@ -10,8 +10,8 @@ use models::{Network, ParamMapper, weights};
 use serde::Deserialize;
 use support::{close, flex, formula, values, zoo_network};
 use visualize::{
-    Change, Occluder, Region, Top, Zero, correspondence, feature_layers, filters, invariance, occlude, receptive_field,
-    transform,
+    Change, Error, Occluder, Region, Top, Zero, correspondence, feature_layers, filters, invariance, occlude,
+    receptive_field, transform,
 };
 
 /// Every weight 1 over its unit's fan-in, every bias 0: what goes in comes out wherever it can.
@@ -129,7 +129,10 @@ fn occlusion_is_captums() {
         let layer = feature_layers(&network)[0].clone();
         let run = |batch| {
             let mut last = (0, 0);
-            let done = |n, of| last = (n, of);
+            let done = |n, of| {
+                last = (n, of);
+                true
+            };
             let occlusion =
                 occlude(&network, image.clone(), &layer, Some(golden.class), &occluder, batch, done).unwrap();
             assert_eq!(last, (occlusion.regions.len(), occlusion.regions.len()));
@@ -154,13 +157,40 @@ fn impossible_patches_are_named() {
     let image = Tensor::zeros([1, 1, 32, 32], &flex());
     let message = |size, stride, fill: Vec<f32>, class| {
         let occluder = Occluder { size, stride, fill };
-        occlude(&network, image.clone(), "C3", class, &occluder, 8, |_, _| {}).unwrap_err().to_string()
+        occlude(&network, image.clone(), "C3", class, &occluder, 8, |_, _| true).unwrap_err().to_string()
     };
     let expected = "a patch of 40 pixels in steps of 1 can't cover an image of 32x32, 8 at a time";
     assert_eq!(message(40, 1, vec![0.0], None), expected);
     assert!(message(4, 0, vec![0.0], None).contains("in steps of 0"));
+    assert!(message(4, 100, vec![0.0], None).contains("in steps of 100"));
     assert_eq!(message(4, 1, vec![0.0; 3], None), "3 fills for 1 channels");
     assert!(message(4, 1, vec![0.0], Some(10)).contains("no class"));
+}
+
+/// Steps wider than the patch leave gaps, but no place is outside.
+#[test]
+fn wide_steps_stay_inside() {
+    let (places, regions) = Occluder { size: 1, stride: 20, fill: vec![0.0] }.regions(32, 32);
+    assert_eq!((places, regions[3]), ([2, 2], Region { top: 20, left: 20, height: 1, width: 1 }));
+}
+
+#[test]
+fn a_patch_by_default_is_a_third_of_the_side_at_some_30_places() {
+    let patch = Occluder::new(224, 300, None, None, vec![0.0; 3]);
+    assert_eq!((patch.size, patch.stride, patch.regions(224, 300).0), (74, 5, [31, 47]));
+    let patch = Occluder::new(32, 32, Some(4), Some(0), vec![0.0]);
+    assert_eq!((patch.size, patch.stride), (4, 0), "what was asked for, right or wrong");
+}
+
+#[test]
+fn an_occlusion_is_stopped_between_batches() {
+    let occluder = Occluder { size: 12, stride: 2, fill: vec![0.0] };
+    let mut batches = 0;
+    let stopped = occlude(&zoo_network("lenet5", &flex()), seven(), "C3", None, &occluder, 8, |_, _| {
+        batches += 1;
+        batches < 2
+    });
+    assert_eq!((stopped, batches), (Err(Error::Stopped), 2));
 }
 
 /// The first MNIST test digit, a 7, as the network that ships wants it.
@@ -177,7 +207,7 @@ fn seven() -> Tensor<4> {
 fn covering_the_stroke_hurts_and_covering_the_paper_does_not() {
     let (network, _) = weights::load(weights::LENET5_MNIST, &flex()).unwrap();
     let occluder = Occluder { size: 12, stride: 2, fill: vec![-0.1] };
-    let occlusion = occlude(&network, seven(), "C3", None, &occluder, 32, |_, _| {}).unwrap();
+    let occlusion = occlude(&network, seven(), "C3", None, &occluder, 32, |_, _| true).unwrap();
     assert_eq!((occlusion.class, occlusion.whole.answer), (7, 7));
     // A corner holds paper; to cover it changes nothing.
     let last = occlusion.covered.last().unwrap();

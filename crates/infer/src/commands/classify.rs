@@ -48,8 +48,7 @@ struct Guess<'a> {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (network, card) = arguments.choice.load()?;
-    let placement = arguments.choice.placement.place_once()?;
+    let (network, card, placement) = arguments.choice.load()?;
     let mut out = std::io::stdout().lock();
     if !arguments.json {
         let trained = card.training.as_ref().map_or_else(String::new, |t| format!(", trained on {}", t.dataset));

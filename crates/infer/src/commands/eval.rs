@@ -49,8 +49,7 @@ struct Class<'a> {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (network, card) = arguments.choice.load()?;
-    let placement = arguments.choice.placement.place_once()?;
+    let (network, card, placement) = arguments.choice.load()?;
     let dir = match (&arguments.data_dir, &card.training) {
         (Some(dir), _) => dir.clone(),
         (None, Some(training)) => data::locate(&training.dataset)?,

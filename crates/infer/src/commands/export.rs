@@ -40,7 +40,7 @@ impl From<Format> for formats::Format {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let (network, card) = arguments.choice.load_or_draw()?;
+    let (network, card, _) = arguments.choice.load_or_draw()?;
     let bytes = formats::write(&network, &card, arguments.to.into())?;
     data::whole(&arguments.out, &bytes).with_context(|| format!("{}: can't be written", arguments.out.display()))?;
     let (parameters, size) = (thousands(network.parameters()), thousands(bytes.len()));

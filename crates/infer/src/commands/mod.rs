@@ -30,26 +30,26 @@ pub struct Choice {
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
-    pub placement: PlacementArguments,
+    placement: PlacementArguments,
 }
 
 impl Choice {
     /// As [`Choice::load`]; where neither `--weights` is given nor any ship, weights that nobody has trained.
-    pub fn load_or_draw(&self) -> Result<(Network, Card)> {
+    pub fn load_or_draw(&self) -> Result<(Network, Card, Placement)> {
         match self.model.as_deref().map(zoo::find).transpose()? {
             Some(variant) if self.weights.is_none() && variant.name != "lenet5" => {
                 let placement = self.placement.place_once()?;
                 let network = placed(&placement, Model::named(variant.name)?.build(0, placement.first())?)?;
                 eprintln!("no --weights: {} gets weights drawn from seed 0, untrained", variant.name);
                 let card = formats::untrained(&network);
-                Ok((network, card))
+                Ok((network, card, placement))
             }
             _ => self.load(),
         }
     }
 
-    /// The network with its weights, where it is to compute, and their card.
-    pub fn load(&self) -> Result<(Network, Card)> {
+    /// The network with its weights, where it is to compute, their card, and that place.
+    pub fn load(&self) -> Result<(Network, Card, Placement)> {
         let placement = self.placement.place_once()?;
         let wanted = self.model.as_deref().map(zoo::find).transpose()?;
         let (bytes, from) = match &self.weights {
@@ -69,7 +69,7 @@ impl Choice {
         for note in import.notes {
             eprintln!("{note}");
         }
-        Ok((placed(&placement, import.network)?, import.card))
+        Ok((placed(&placement, import.network)?, import.card, placement))
     }
 }
 

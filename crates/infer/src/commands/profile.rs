@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
-use infer::{Peak, Table};
+use infer::{DeviceArgument, Peak, Table};
 use models::{Layer, Maps, Model, Network, device, reference, zoo};
 use serde::Serialize;
 use std::io::Write;
@@ -22,9 +22,8 @@ pub struct Arguments {
     /// Seconds to repeat each layer for, three times at least
     #[arg(long, value_name = "S", default_value_t = 0.3, value_parser = seconds)]
     seconds: f64,
-    /// Where to compute: flex, ndarray, or another device linked in
-    #[arg(long, default_value = "flex")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// One JSON object
     #[arg(long)]
     json: bool,
@@ -66,7 +65,7 @@ struct Line {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let variant = zoo::find(&arguments.model)?;
-    let device = device::parse(&arguments.device)?;
+    let device = device::parse(arguments.device.name()?)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let peak = Peak::measure(&device, threads)?;
     let on = if arguments.train { device.clone().autodiff() } else { device.clone() };
@@ -154,7 +153,7 @@ fn measure<'a>(
         model,
         mode: if train { "train" } else { "infer" },
         batch: arguments.batch,
-        device: &arguments.device,
+        device: arguments.device.name()?,
         peak,
         layers,
         sum_ms,

@@ -1,6 +1,7 @@
 //! `infer selfcheck`.
 
 use anyhow::Result;
+use infer::DeviceArgument;
 use infer::selfcheck::{self, Line, Outcome};
 use serde_json::json;
 use std::io::Write;
@@ -9,9 +10,8 @@ use std::time::Instant;
 /// Arguments of `infer selfcheck`.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// What to check, as `infer devices` names it
-    #[arg(long, default_value = "flex")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArgument,
     /// The big networks, too, at their full width: minutes
     #[arg(long)]
     all: bool,
@@ -22,9 +22,10 @@ pub struct Arguments {
 
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let device = arguments.device.name()?;
     let mut out = std::io::stdout().lock();
     let (started, mut agreed) = (Instant::now(), 0);
-    selfcheck::run(&arguments.device, arguments.all, |line| {
+    selfcheck::run(device, arguments.all, |line| {
         agreed += usize::from(matches!(line.outcome, Outcome::Agreed(_)));
         if arguments.json {
             writeln!(out, "{}", serde_json::to_string(&row(line))?)?;
@@ -39,7 +40,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Ok(out.flush()?)
     })?;
     if !arguments.json {
-        let (device, seconds) = (&arguments.device, started.elapsed().as_secs_f64());
+        let seconds = started.elapsed().as_secs_f64();
         writeln!(out, "{device} computes what PyTorch does: {agreed} checks in {seconds:.1} s")?;
     }
     Ok(())

@@ -11,7 +11,8 @@ use models::{Framing, Method};
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::path::Path;
-use visualize::{Occluder, Part, Region, Unit, last_convolution, occlude, project, receptive_field};
+use std::time::Instant;
+use visualize::{Occluder, Part, Region, Unit, last_convolution, occlude, project, receptive_field, values};
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("openapi.json");
@@ -176,9 +177,10 @@ fn image(engine: &Engine, about: &About, request: &Request) -> Result<(Vec<f32>,
 /// Covers `top,left,height,width` of the image with paper, or the training set's mean.
 fn hide(about: &About, values: &mut [f32], cover: &str) -> Result<(), Response> {
     let [_, h, w] = about.card.input.shape();
-    let numbers: Vec<usize> = cover.split(',').filter_map(|n| n.parse().ok()).collect();
+    let numbers = cover.split(',').map(str::parse::<usize>).collect::<Result<Vec<_>, _>>().unwrap_or_default();
     let [top, left, height, width] = numbers[..] else {
-        return Err(Response::error(400, "cover: expected top,left,height,width"));
+        let problem = format!("cover: '{cover}' isn't top,left,height,width, four whole numbers of pixels");
+        return Err(Response::error(400, &problem));
     };
     if top >= h || left >= w || height > h || width > w {
         return Err(Response::error(400, &format!("cover: the image is {h} x {w} pixels")));
@@ -217,10 +219,6 @@ fn refused(e: &dyn std::fmt::Display) -> Response {
     Response::error(400, &e.to_string())
 }
 
-fn values<const D: usize>(x: burn::tensor::Tensor<D>) -> Vec<f32> {
-    x.into_data().iter::<f32>().collect()
-}
-
 /// Numbers as 256 levels between the least and the greatest.
 fn levels(values: &[f32]) -> Value {
     let (least, greatest) = values.iter().fold((f32::MAX, f32::MIN), |(l, g), &v| (l.min(v), g.max(v)));
@@ -255,7 +253,7 @@ fn activations(engine: &Engine, request: &Request) -> Answer {
         return Err(unknown_layer(about, only));
     }
     let input = seen(about, &values_in);
-    let (probabilities, layers) = engine.compute(network, move |loaded| {
+    let (probabilities, layers) = engine.compute(network, move |loaded, _| {
         let (logits, trace) = loaded.network.forward_traced(loaded.tensor(values_in)).map_err(|e| refused(&e))?;
         let layers = trace.outputs().filter(|(name, _)| only.as_ref().is_none_or(|only| only == name));
         let layers = layers.map(|(name, output)| {
@@ -299,7 +297,7 @@ fn deconvnet(engine: &Engine, request: &Request) -> Answer {
     let place = (number::<usize>(request, "y")?, number::<usize>(request, "x")?);
     let (values_in, note) = image(engine, about, request)?;
     let input = seen(about, &values_in);
-    let mut answer = engine.compute(network, move |loaded| {
+    let mut answer = engine.compute(network, move |loaded, _| {
         let (_, trace) = loaded.network.forward_traced(loaded.tensor(values_in)).map_err(|e| refused(&e))?;
         let output = trace.output(&layer).ok_or_else(|| Response::error(400, "layer: there is none"))?;
         let [_, maps, h, w] = output.dims();
@@ -339,8 +337,7 @@ fn occlusion(engine: &Engine, request: &Request) -> Answer {
     let (network, about) = chosen(engine, request)?;
     let layer = layer(about, request)?;
     let [_, h, w] = about.card.input.shape();
-    let size = number(request, "size")?.unwrap_or(h.min(w) / 4);
-    let stride = number(request, "stride")?.unwrap_or_else(|| (h.min(w) / 16).max(1));
+    let (size, stride) = (number(request, "size")?, number(request, "stride")?);
     let class = match request.query("class") {
         None => None,
         Some(name) => match about.card.classes.iter().position(|class| class == name) {
@@ -348,15 +345,17 @@ fn occlusion(engine: &Engine, request: &Request) -> Answer {
             None => return Err(Response::error(400, &format!("class: the network knows no '{name}'"))),
         },
     };
-    let occluder = Occluder { size, stride, fill: about.card.input.blank() };
-    let places = (h.div_ceil(stride.max(1)) + 1) * (w.div_ceil(stride.max(1)) + 1);
+    let occluder = Occluder::new(h, w, size, stride, about.card.input.blank());
+    let stride = occluder.stride.max(1);
+    let places = (h.div_ceil(stride) + 1) * (w.div_ceil(stride) + 1);
     if places > PLACES {
         return Err(Response::error(400, &format!("stride: {places} places are too many, at most {PLACES}")));
     }
     let (values_in, note) = image(engine, about, request)?;
-    let occlusion = engine.compute(network, move |loaded| {
+    let occlusion = engine.compute(network, move |loaded, until| {
         let image = loaded.tensor(values_in);
-        occlude(&loaded.network, image, &layer, class, &occluder, 32, |_, _| {}).map_err(|e| refused(&e))
+        let in_time = |_: usize, _: usize| Instant::now() < until;
+        occlude(&loaded.network, image, &layer, class, &occluder, 32, in_time).map_err(|e| refused(&e))
     })??;
     let classes = &about.card.classes;
     Ok(Response::json(&json!({

@@ -4,7 +4,6 @@ use super::api;
 use super::engine::Engine;
 use super::request::{Refusal, comes, read};
 use super::response::Response;
-use anyhow::Result;
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,10 +31,7 @@ impl Server {
     }
 
     /// Serves until it is told to stop, then waits for those under way.
-    ///
-    /// # Errors
-    /// If there can be no threads.
-    pub fn run(&self, listener: &TcpListener) -> Result<()> {
+    pub fn run(&self, listener: &TcpListener) {
         for stream in listener.incoming() {
             if self.stop.load(Ordering::SeqCst) {
                 break;
@@ -52,18 +48,21 @@ impl Server {
             }
             self.open.fetch_add(1, Ordering::SeqCst);
             let server = self.clone();
-            std::thread::Builder::new().name("connection".into()).spawn(move || {
+            let thread = std::thread::Builder::new().name("connection".into()).spawn(move || {
                 server.engine.metrics.connections.fetch_add(1, Ordering::Relaxed);
                 catch_unwind(AssertUnwindSafe(|| server.serve(stream))).ok();
                 server.engine.metrics.connections.fetch_sub(1, Ordering::Relaxed);
                 server.open.fetch_sub(1, Ordering::SeqCst);
-            })?;
+            });
+            if thread.is_err() {
+                self.open.fetch_sub(1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(10)); // out of threads: this connection is closed, others end
+            }
         }
         let deadline = Instant::now() + DRAIN;
         while self.open.load(Ordering::SeqCst) > 0 && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(10));
         }
-        Ok(())
     }
 
     fn serve(&self, mut stream: TcpStream) {

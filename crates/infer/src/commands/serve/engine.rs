@@ -10,10 +10,10 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most images classified together.
 const BATCH: usize = 32;
@@ -46,7 +46,7 @@ impl Loaded {
 }
 
 type Anything = Box<dyn Any + Send>;
-type Work = Box<dyn FnOnce(&[Loaded]) -> Anything + Send>;
+type Work = Box<dyn FnOnce(&[Loaded], Instant) -> Anything + Send>;
 
 /// Where an answer goes.
 type Reply<T> = SyncSender<Result<T, String>>;
@@ -59,10 +59,13 @@ enum Job {
     Other(Work, Reply<Anything>),
 }
 
+/// A job, and when whoever asked gives up.
+type Asked = (Job, Instant);
+
 /// Where requests ask.
 #[derive(Clone, Debug)]
 pub struct Engine {
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<Asked>,
     /// Requests under way, and how many there may be.
     under_way: Arc<AtomicUsize>,
     room: usize,
@@ -156,44 +159,45 @@ impl Engine {
     /// # Errors
     /// 503 if too many wait already, 500 if the computation fails.
     pub fn classify(&self, network: usize, image: Vec<f32>) -> Result<Vec<f32>, Response> {
-        self.ask(|reply| Job::Classify(network, image, reply))
+        self.ask(Instant::now() + PATIENCE, |reply| Job::Classify(network, image, reply))
     }
 
-    /// Whatever `work` computes.
+    /// Whatever `work` computes. It hears when nobody waits for it any longer.
     ///
     /// # Errors
     /// As [`Engine::classify`].
     pub fn compute<T: Send + 'static>(
         &self,
         network: usize,
-        work: impl FnOnce(&Loaded) -> T + Send + 'static,
+        work: impl FnOnce(&Loaded, Instant) -> T + Send + 'static,
     ) -> Result<T, Response> {
-        let work: Work = Box::new(move |loaded| Box::new(work(&loaded[network])));
-        let answer = self.ask(|reply| Job::Other(work, reply))?;
+        let work: Work = Box::new(move |loaded, until| Box::new(work(&loaded[network], until)));
+        let answer = self.ask(Instant::now() + PATIENCE, |reply| Job::Other(work, reply))?;
         answer.downcast().map(|answer| *answer).map_err(|_| Response::error(500, "the answer went astray"))
     }
 
-    fn ask<T>(&self, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Response> {
+    fn ask<T>(&self, until: Instant, job: impl FnOnce(Reply<T>) -> Job) -> Result<T, Response> {
         let (reply, answer) = sync_channel(1);
-        match self.jobs.try_send(job(reply)) {
+        match self.jobs.try_send((job(reply), until)) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => return Err(Response::busy("too many requests are waiting; try again")),
             Err(TrySendError::Disconnected(_)) => return Err(Response::busy("the server is ending")),
         }
         self.metrics.waiting.fetch_add(1, Ordering::Relaxed);
-        let answer = answer.recv_timeout(PATIENCE);
+        let answer = answer.recv_timeout(until.saturating_duration_since(Instant::now()));
         self.metrics.waiting.fetch_sub(1, Ordering::Relaxed);
         match answer {
+            // Whatever has come: a job that was dropped, or stopped on the way, for its time has no answer of its own.
+            _ if Instant::now() >= until => Err(Response::error(504, "the answer took too long")),
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(problem)) => Err(Response::error(500, &problem)),
-            Err(RecvTimeoutError::Timeout) => Err(Response::error(504, "the answer took too long")),
-            Err(RecvTimeoutError::Disconnected) => Err(Response::error(500, "the computation was given up")),
+            Err(_) => Err(Response::error(500, "the computation was given up")),
         }
     }
 }
 
-fn run(loaded: &[Loaded], inbox: &Receiver<Job>, metrics: &Metrics) {
-    let mut waiting = VecDeque::new();
+fn run(loaded: &[Loaded], inbox: &Receiver<Asked>, metrics: &Metrics) {
+    let mut waiting: VecDeque<Asked> = VecDeque::new();
     loop {
         if waiting.is_empty() {
             match inbox.recv() {
@@ -206,18 +210,19 @@ fn run(loaded: &[Loaded], inbox: &Receiver<Job>, metrics: &Metrics) {
             let Ok(job) = inbox.try_recv() else { break };
             waiting.push_back(job);
         }
+        waiting.retain(|(_, until)| Instant::now() < *until);
         match waiting.pop_front() {
-            Some(Job::Other(work, reply)) => {
-                let answer = caught(|| work(loaded));
+            Some((Job::Other(work, reply), until)) => {
+                let answer = caught(|| work(loaded, until));
                 reply.try_send(answer).ok(); // who gave up waiting hears nothing
             }
-            Some(Job::Classify(network, image, reply)) => {
+            Some((Job::Classify(network, image, reply), _)) => {
                 let mut together = vec![(image, reply)];
                 let (mut others, rest) = (VecDeque::new(), std::mem::take(&mut waiting));
-                for job in rest {
+                for (job, until) in rest {
                     match job {
                         Job::Classify(other, image, reply) if other == network => together.push((image, reply)),
-                        job => others.push_back(job),
+                        job => others.push_back((job, until)),
                     }
                 }
                 waiting = others;
@@ -266,10 +271,26 @@ mod tests {
         Engine::start(vec![Loaded { epoch: None, network, card }], queue).unwrap()
     }
 
+    /// Keeps the network busy, until it is told that that was enough.
+    fn busy(engine: &Engine) -> (SyncSender<()>, JoinHandle<()>) {
+        let (hold, held) = sync_channel::<()>(1);
+        let (begun, has_begun) = sync_channel::<()>(1);
+        let busy = engine.clone();
+        let first = std::thread::spawn(move || {
+            busy.compute(0, move |_, _| {
+                begun.send(()).unwrap();
+                held.recv().unwrap();
+            })
+            .unwrap();
+        });
+        has_begun.recv().unwrap();
+        (hold, first)
+    }
+
     #[test]
     fn a_panic_is_one_requests_error() {
         let (engine, work) = engine(4);
-        let error = engine.compute(0, |_| -> () { panic!("on purpose") }).unwrap_err();
+        let error = engine.compute(0, |_, _| -> () { panic!("on purpose") }).unwrap_err();
         assert_eq!(error.status, 500);
         assert_eq!(engine.classify(0, vec![0.0; 1024]).unwrap().len(), 10);
         drop(engine);
@@ -277,19 +298,24 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_computed_for_who_gave_up() {
+        let (engine, work) = engine(4);
+        let (hold, first) = busy(&engine);
+        let soon = Instant::now() + Duration::from_millis(10);
+        let late = engine.ask(soon, |reply| Job::Classify(0, vec![0.0; 1024], reply)).unwrap_err();
+        assert_eq!(late.status, 504);
+        hold.send(()).unwrap();
+        first.join().unwrap();
+        engine.classify(0, vec![0.0; 1024]).unwrap();
+        assert_eq!(engine.metrics.images.load(Ordering::Relaxed), 1, "one of the two still waited");
+        drop(engine);
+        work.join().unwrap();
+    }
+
+    #[test]
     fn who_waits_together_is_answered_together_and_who_finds_no_room_is_told() {
         let (engine, work) = engine(8);
-        let (hold, held) = sync_channel::<()>(1);
-        let (begun, has_begun) = sync_channel::<()>(1);
-        let busy = engine.clone();
-        let first = std::thread::spawn(move || {
-            busy.compute(0, move |_| {
-                begun.send(()).unwrap();
-                held.recv().unwrap();
-            })
-            .unwrap();
-        });
-        has_begun.recv().unwrap();
+        let (hold, first) = busy(&engine);
         let asking: Vec<_> = (0..32)
             .map(|i| {
                 let engine = engine.clone();

@@ -53,16 +53,17 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "--listen {listen} can be reached from other machines: ask for a token with --token, or say --no-auth"
     );
     ensure!(token.as_ref().is_none_or(|t| !t.is_empty()), "--token: is empty");
-    let (network, card) = arguments.choice.load_or_draw()?;
+    let (network, card, placement) = arguments.choice.load_or_draw()?;
     let name = format!("{} ({} parameters)", card.model.name, thousands(network.parameters()));
     let mut loaded = vec![Loaded { epoch: None, network, card }];
     if let Some(run) = &arguments.run {
-        let device = loaded[0].device();
         for (epoch, path) in checkpoints(run)? {
             let bytes = std::fs::read(&path).with_context(|| format!("{}: can't be read", path.display()))?;
-            let (network, card) = weights::load(&bytes, &device).with_context(|| path.display().to_string())?;
+            let from = || path.display().to_string();
+            let (network, card) = weights::load(&bytes, placement.first()).with_context(from)?;
             let fits = card.input == loaded[0].card.input && card.classes == loaded[0].card.classes;
             ensure!(fits, "{}: is for other images or classes than {}", path.display(), loaded[0].card.model.name);
+            let network = placement.place(network).with_context(from)?;
             loaded.push(Loaded { epoch: Some(epoch), network, card });
         }
     }
@@ -72,7 +73,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let (engine, work) = Engine::start(loaded, arguments.queue.into())?;
     let server = Server::new(engine, token, stop);
     writeln!(std::io::stdout(), "{name} on http://{address}/ (Ctrl-C ends it)")?;
-    server.run(&listener)?;
+    server.run(&listener);
     // Whoever is being answered has been answered: the engine has nobody left to work for.
     drop(server);
     work.join().ok();

@@ -3,9 +3,9 @@
 use super::inside::{Inside, Looks, Maps, Set, number};
 use super::{Shown, check_place, top};
 use anyhow::{Context, Result, bail};
-use burn::tensor::Device;
 use infer::picture::{Block, Sheet, Tile};
-use models::{Method, device, weights};
+use infer::{Placement, PlacementArguments};
+use models::{Method, weights};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,8 @@ pub struct Arguments {
     /// A run of `train` that kept weights along the way: `--set training.keep=[1,2,5,10]`
     #[arg(long, value_name = "DIR")]
     run: PathBuf,
-    /// Where to compute: flex, ndarray, or another device linked in
-    #[arg(long, default_value = "flex")]
-    device: String,
+    #[command(flatten)]
+    placement: PlacementArguments,
     #[command(flatten)]
     set: Set,
     #[command(flatten)]
@@ -36,7 +35,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(&self) -> Result<()> {
         check_place(&self.out)?;
-        let shown = show(&self.run, &device::parse(&self.device)?, &self.set, &self.maps, &self.looks)?;
+        let shown = show(&self.run, &self.placement.place_once()?, &self.set, &self.maps, &self.looks)?;
         shown.write(&self.out)?;
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -71,14 +70,14 @@ pub fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// A row for each map, a column for each checkpoint: the strongest activation of all images at that time, projected.
-pub fn show(run: &Path, device: &Device, set: &Set, maps: &Maps, looks: &Looks) -> Result<Shown> {
+pub fn show(run: &Path, placement: &Placement, set: &Set, maps: &Maps, looks: &Looks) -> Result<Shown> {
     let found = checkpoints(run)?;
     let mut columns = Vec::new();
     let mut title = (String::new(), String::new());
     for (epoch, path) in &found {
         let bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
-        let (network, card) = weights::load(&bytes, device).with_context(|| path.display().to_string())?;
-        let inside = Inside::new(network, card, looks.clone());
+        let (network, card) = weights::load(&bytes, placement.first()).with_context(|| path.display().to_string())?;
+        let inside = Inside::new(placement.place(network)?, card, looks.clone());
         let row = inside.layer(maps.layer.as_deref())?;
         let chosen = inside.maps(maps, &row)?;
         let images = inside.images(set)?;

@@ -36,7 +36,7 @@ pub struct Arguments {
 /// Runs it.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { source, layer, looks, .. } = arguments;
-    let (network, card) = arguments.choice.load_or_draw()?;
+    let (network, card, placement) = arguments.choice.load_or_draw()?;
     std::fs::create_dir_all(&arguments.out)
         .with_context(|| format!("--out {}: can't be made", arguments.out.display()))?;
     let write = |name: &str, shown: Result<Shown>| -> Result<()> {
@@ -76,7 +76,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(run) = &arguments.run {
         let few = Maps { count: 8, ..maps };
         let set = Set { train_split: true, ..source.set.clone() };
-        write("evolution", evolution::show(run, &inside.device, &set, &few, looks))?;
+        write("evolution", evolution::show(run, &placement, &set, &few, looks))?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use models::weights::Card;
 use models::{Network, Row};
 use std::io::IsTerminal;
 use std::path::PathBuf;
+pub use visualize::values;
 use visualize::{Region, last_convolution};
 
 /// How pictures are to look.
@@ -306,11 +307,6 @@ pub fn corners(region: Region) -> [usize; 4] {
     [region.top, region.left, region.height, region.width]
 }
 
-/// Numbers of a tensor.
-pub fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().iter::<f32>().collect()
-}
-
 /// A bar where there is a terminal.
 pub fn progress(len: usize, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len}  {eta} left").ok();
@@ -333,7 +329,7 @@ pub fn number(v: f32) -> String {
     }
 }
 
-/// An error with its place in a file.
+/// The text of a file; the error names it.
 pub fn read_text(path: &std::path::Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("{}: can't be read", path.display()))
 }

@@ -79,7 +79,7 @@ impl Common {
     /// Loads the network, lets `show` look inside, writes what it shows.
     fn show(&self, show: impl FnOnce(&Inside) -> Result<Shown>) -> Result<()> {
         check_place(&self.out)?;
-        let (network, card) = self.choice.load_or_draw()?;
+        let (network, card, _) = self.choice.load_or_draw()?;
         let shown = show(&Inside::new(network, card, self.looks.clone()))?;
         shown.write(&self.out)?;
         let mut out = std::io::stdout().lock();

@@ -46,10 +46,7 @@ impl Patch {
     /// As [`Inside::fill`].
     pub fn occluder(&self, inside: &Inside) -> Result<Occluder> {
         let [_, h, w] = inside.card.input.shape();
-        let size = self.size.unwrap_or(h.min(w) / 3);
-        // Some 30 places along each side, as in the paper's figure.
-        let stride = self.stride.unwrap_or_else(|| ((h.min(w) - size.min(h.min(w))) / 30).max(1));
-        Ok(Occluder { size, stride, fill: inside.fill(self.fill)? })
+        Ok(Occluder::new(h, w, self.size, self.stride, inside.fill(self.fill)?))
     }
 }
 
@@ -78,6 +75,7 @@ pub fn show(
     let done = |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
+        true
     };
     let occlusion = occlude(&inside.network, shot.tensor.clone(), layer, class, occluder, 32, done)?;
     bar.finish_and_clear();
