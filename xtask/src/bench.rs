@@ -1,4 +1,5 @@
-//! `cargo xtask bench-backends`: every network on every backend, each in a process of its own.
+//! `cargo xtask bench-backends`: networks on backends, each pair in a process of its own; by default each family's first
+//! network on flex and ndarray.
 
 mod against;
 mod chart;

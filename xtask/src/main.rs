@@ -26,7 +26,7 @@ enum Command {
     Ci,
     /// The kernels' tests under AddressSanitizer; minutes, since it builds Burn anew
     Asan,
-    /// Time networks on backends, side by side
+    /// Time networks on backends, side by side: by default each family's first on flex and ndarray
     BenchBackends(bench::Arguments),
     /// Time networks in ours, PyTorch and ONNX Runtime, side by side
     BenchPeers(peers::Arguments),

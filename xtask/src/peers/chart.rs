@@ -50,10 +50,11 @@ fn panel(area: &DrawingArea<BitMapBackend<'_>, Shift>, mode: Mode, title: &str, 
     let mut bars = Vec::new();
     let mut goals = Vec::new();
     for (g, group) in groups.iter().enumerate() {
-        let ms = |f| group.iter().find(|r| r.framework == f).and_then(|r| r.median_ms);
-        let Some(one) = ms(base) else { continue };
+        // The page's numbers, so that both round the same.
+        let ratio = |f| group.iter().find(|r| r.framework == f).and_then(|r| r.ratio);
+        let Some(one) = ratio(base) else { continue };
         let shown = [Framework::PyTorch, Framework::OnnxRuntime, Framework::Ours];
-        let there: Vec<_> = shown.into_iter().filter_map(|f| Some((f, one / ms(f)?))).collect();
+        let there: Vec<_> = shown.into_iter().filter_map(|f| Some((f, one / ratio(f)?))).collect();
         let width = 0.8 / there.len() as f64;
         for (i, (framework, speed)) in there.iter().enumerate() {
             let left = g as f64 + 0.1 + i as f64 * width;
@@ -134,12 +135,13 @@ fn colour(framework: Framework) -> RGBColor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::sample;
+    use super::super::row::{relate, sample};
     use super::*;
 
     #[test]
     fn any_rows_make_a_picture() {
-        let all = Framework::ALL.map(|f| sample("alexnet", Mode::Infer, 1, f, Some(10.0)));
+        let mut all = Framework::ALL.map(|f| sample("alexnet", Mode::Infer, 1, f, Some(10.0)));
+        relate(&mut all);
         let step = sample("alexnet", Mode::Train, 8, Framework::Ours, None);
         for (rows, panels) in [(vec![], 1), (all.to_vec(), 1), (vec![all[0].clone(), step], 2)] {
             let bytes = png(&rows).unwrap();

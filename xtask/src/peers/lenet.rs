@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const RECIPE: &str = "lenet5-mnist";
@@ -74,22 +74,32 @@ impl Row {
     }
 }
 
-/// Ours trains without the test set: each epoch's weights are put aside, and evaluated when all is over.
+fn recipe() -> PathBuf {
+    root().join("crates/train/recipes").join(RECIPE).with_extension("toml")
+}
+
+/// The setting that keeps each epoch's weights, for a recipe's text.
+fn keep(recipe: &str) -> Result<String> {
+    let epochs = recipe.lines().find_map(|line| line.strip_prefix("epochs = "));
+    let epochs: u64 = epochs.with_context(|| format!("recipe {RECIPE} has no line 'epochs = N'"))?.parse()?;
+    Ok(format!("training.keep={:?}", (1..=epochs).collect::<Vec<_>>()))
+}
+
+/// Ours trains without the test set: each epoch's weights are kept, and evaluated when all is over.
 fn ours(setting: &Setting) -> Result<Vec<Epoch>> {
     let (train, infer) = (build("train", &[])?, build("infer", &[])?);
     let run = setting.files.path().join("run");
+    let recipe = std::fs::read_to_string(recipe()).with_context(|| format!("recipe {RECIPE} can't be read"))?;
     let mut command = Command::new(train);
     command
-        .args(["--recipe", RECIPE, "--json", "--out"])
+        .args(["--recipe", RECIPE, "--set", &keep(&recipe)?, "--json", "--out"])
         .arg(&run)
         .env("RAYON_NUM_THREADS", setting.threads.to_string());
-    let aside = |epoch: u64| setting.files.path().join(format!("epoch-{epoch}.safetensors"));
     let mut epochs = Vec::new();
     lines(&mut command, |event| {
         if let (Some("epoch"), Some(epoch), Some(seconds)) =
             (event["event"].as_str(), event["epoch"].as_u64(), event["seconds"].as_f64())
         {
-            std::fs::copy(run.join("last.safetensors"), aside(epoch))?;
             epochs.push((epoch, seconds));
         }
         Ok(())
@@ -101,7 +111,8 @@ fn ours(setting: &Setting) -> Result<Vec<Epoch>> {
         report["error"].as_f64().context("infer eval --json has no 'error'")
     };
     let done = |(epoch, seconds): (u64, f64)| {
-        let epoch = Epoch { epoch: u32::try_from(epoch)?, seconds, test_error: error(&aside(epoch))? };
+        let test_error = error(&run.join(format!("epoch-{epoch}.safetensors")))?;
+        let epoch = Epoch { epoch: u32::try_from(epoch)?, seconds, test_error };
         say(Framework::Ours, &epoch);
         Ok(epoch)
     };
@@ -112,7 +123,7 @@ fn ours(setting: &Setting) -> Result<Vec<Epoch>> {
 fn pytorch(setting: &Setting) -> Result<(String, Vec<Epoch>)> {
     let mut command = Command::new(&setting.python);
     command.arg(root().join("xtask/peers/lenet.py"));
-    command.arg(root().join("crates/train/recipes").join(RECIPE).with_extension("toml"));
+    command.arg(recipe());
     command.arg(root().join("datasets/mnist")).arg(setting.threads.to_string());
     command.env("OMP_NUM_THREADS", setting.threads.to_string());
     let (mut version, mut epochs) = (String::new(), Vec::new());
@@ -189,6 +200,13 @@ mod tests {
         assert_eq!(seen, [Some(1), Some(2)]);
         assert!(lines(&mut shell("exit 2"), |_| Ok(())).is_err());
         assert!(lines(&mut shell("echo no JSON"), |_| Ok(())).is_err());
+    }
+
+    #[test]
+    fn every_epoch_of_the_recipe_is_kept() {
+        assert_eq!(keep("seed = 2\nepochs = 3\n").unwrap(), "training.keep=[1, 2, 3]");
+        assert!(keep(&std::fs::read_to_string(recipe()).unwrap()).is_ok());
+        assert!(keep("seed = 2\n").is_err());
     }
 
     #[test]

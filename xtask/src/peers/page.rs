@@ -1,6 +1,6 @@
 //! The page in docs/results: tables and a picture of the rows that are kept beside it.
 
-use super::row::{Framework, Row};
+use super::row::{Framework, Row, relate};
 use super::{chart, lenet, memory};
 use crate::bench::plan::Mode;
 use crate::bench::samples::cell;
@@ -31,12 +31,13 @@ pub fn results() -> PathBuf {
 /// If there are no rows, or a file can't be read or written.
 pub fn write() -> Result<()> {
     let dir = results();
-    let times: Vec<Row> = read(&dir.join(TIMES))?;
+    let mut times: Vec<Row> = read(&dir.join(TIMES))?;
     ensure!(
         !times.is_empty(),
         "{}: no rows yet; `cargo xtask bench-peers --publish` measures some",
         dir.join(TIMES).display()
     );
+    relate(&mut times); // older files have ratios rounded to thousandths: page and picture would round them again
     let page = dir.join(PAGE);
     let before = if page.exists() { std::fs::read_to_string(&page)? } else { String::new() };
     let by_hand = before.split_once(END).map_or("\n", |(_, rest)| rest);
@@ -178,7 +179,7 @@ fn section(groups: &[Vec<&Row>], mode: Mode) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::row::{relate, sample};
+    use super::super::row::sample;
     use super::*;
 
     #[test]

@@ -72,7 +72,7 @@ pub fn relate(rows: &mut [Row]) {
         rows.iter().filter(|r| r.framework == Framework::Ours).map(|r| (r.title(), r.median_ms)).collect();
     for row in rows {
         let ms = ours.iter().find(|(title, _)| *title == row.title()).and_then(|(_, ms)| *ms);
-        row.ratio = row.median_ms.zip(ms).map(|(theirs, ours)| (1000.0 * theirs / ours).round() / 1000.0);
+        row.ratio = row.median_ms.zip(ms).map(|(theirs, ours)| theirs / ours);
     }
 }
 
@@ -175,6 +175,15 @@ mod tests {
         assert!(text.contains("alexnet        infer     1  PyTorch          25.000"), "{text}");
         assert!(text.contains("2.50    100.0   25 %      50 %"), "{text}");
         assert!(text.ends_with("[1] no such operator\n"), "{text}");
+    }
+
+    /// 2.54504, by way of 2.545, would be shown as 2.54.
+    #[test]
+    fn ratios_are_rounded_once() {
+        let mut rows = [(Framework::Ours, 45.749), (Framework::OnnxRuntime, 116.433)]
+            .map(|(framework, ms)| sample("alexnet", Mode::Infer, 8, framework, Some(ms)));
+        relate(&mut rows);
+        assert_eq!(cell(rows[1].ratio, 2), "2.55");
     }
 
     #[test]
