@@ -49,6 +49,7 @@ impl Ci {
             println!("   the page: not opened, CHROMIUM names no browser");
         }
         self.cargo("tests", &["test", "--workspace"], &[])?;
+        self.cargo("dashboard", &["test", "--workspace", "--features", "train/tui", "--lib", "dashboard"], &[])?;
         self.wgpu()
     }
 

@@ -23,12 +23,14 @@ impl View {
         let best = best.map_or_else(String::new, |(e, at)| format!("  best {:.2} % in epoch {at}", 100.0 * e));
         frame.render_widget(Line::from(title + &best).bold(), top);
 
-        let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(curves);
+        let errors = self.history.iter().filter_map(|e| Some((e.epoch as f64, 100.0 * e.validation_error?)));
+        let errors: Vec<_> = errors.collect();
+        let unvalidated = errors.is_empty() && !self.history.is_empty();
+        let halves = [Constraint::Fill(1), if unvalidated { Constraint::Length(0) } else { Constraint::Fill(1) }];
+        let [left, right] = Layout::horizontal(halves).areas(curves);
         let epochs: Vec<_> = self.history.iter().map(|e| (e.epoch as f64, e.loss)).collect();
         let lines = [("in the epoch", Color::DarkGray, &self.running[..]), ("of epochs", Color::Cyan, &epochs[..])];
         self.chart(frame, left, &format!("training loss {:.4}", self.loss), &lines, |v| format!("{v:.3}"));
-        let errors = self.history.iter().filter_map(|e| Some((e.epoch as f64, 100.0 * e.validation_error?)));
-        let errors: Vec<_> = errors.collect();
         let last = errors.last().map_or_else(String::new, |(_, e)| format!(" {e:.2} %"));
         let title = format!("validation error{last}");
         self.chart(frame, right, &title, &[("", Color::Yellow, &errors[..])], |v| format!("{v:.1} %"));
@@ -48,8 +50,13 @@ impl View {
         frame.render_widget(gauge, progress);
 
         let keys = if self.stopping { "saving after this step; q again stops at once" } else { "q saves and stops" };
-        let first = self.messages.len().saturating_sub(MESSAGES.into());
-        let lines: Vec<_> = self.messages[first..].iter().map(|m| Line::from(m.as_str())).collect();
+        let width = usize::from(messages.width.saturating_sub(2)).max(1);
+        let wrapped = |m: &String| {
+            let letters: Vec<_> = m.chars().collect();
+            letters.chunks(width).map(|line| Line::from(line.iter().collect::<String>())).collect::<Vec<_>>()
+        };
+        let mut lines: Vec<_> = self.messages.iter().flat_map(wrapped).collect();
+        lines.drain(..lines.len().saturating_sub(MESSAGES.into()));
         frame.render_widget(Paragraph::new(lines).block(Block::bordered().title_bottom(keys)), messages);
     }
 
@@ -104,6 +111,7 @@ mod tests {
         };
         view.history = vec![epoch(1, 2.1, 0.6), epoch(2, 1.5, 0.45)];
         view.messages = (0..9).map(|i| format!("line {i}")).collect();
+        view.messages.push(format!("{}its end", "long ".repeat(30)));
         for i in 0..3000 {
             view.step(1.4 - 1e-4 * f64::from(i), 0.1, 41.0, 3700.0);
         }
@@ -117,13 +125,17 @@ mod tests {
             "training loss 1.1001",
             "validation error 45.00 %",
             "epoch 3 of 10",
-            "step 100 of 400, 1 h 02 min left",
+            "step 100 of 400, 1 h 01 min left",
             "line 8",
+            "its end",
             "q saves and stops",
         ] {
             assert!(screen.contains(expected), "{expected} is missing:\n{screen}");
         }
         assert!(!screen.contains("line 2"), "{screen}");
+        view.history.iter_mut().for_each(|e| e.validation_error = None);
+        terminal.draw(|frame| view.draw(frame)).unwrap();
+        assert!(!terminal.backend().to_string().contains("validation error"), "half of the screen is empty");
         // However small the terminal is.
         Terminal::new(TestBackend::new(3, 2)).unwrap().draw(|frame| view.draw(frame)).unwrap();
     }
