@@ -40,6 +40,12 @@ fn all(name: &str) {
     assert!(failed.is_empty(), "{name}:\n{}", failed.join("\n"));
 }
 
+#[test]
+fn every_network_of_the_zoo_has_a_case() {
+    let missing: Vec<_> = models::zoo::variants().filter(|v| check::cases().all(|case| case.name != v.name)).collect();
+    assert!(missing.is_empty(), "{:?}", missing.iter().map(|v| v.name).collect::<Vec<_>>());
+}
+
 /// The devices that answer to a backend; `require` names what makes it an error if none does.
 fn devices(backend: &str, require: &str) -> Vec<String> {
     let listed = device::list().into_iter().find(|l| l.backend == backend).unwrap();

@@ -13,7 +13,7 @@ pub struct Exception {
     part: Option<Part>,
     /// Why.
     pub reason: &'static str,
-    /// Where it is known upstream.
+    /// Where it is known upstream; `None` where nobody has reported it.
     pub upstream: Option<&'static str>,
 }
 

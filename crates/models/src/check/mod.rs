@@ -93,8 +93,8 @@ const CASES: &[Case] = cases! {
     "alexnet-narrow" "zfnet-narrow" "nin-narrow"
     "lenet5" "lenet5-rbf" "lenet5-dense"
     "alexnet" "alexnet-caffenet" "alexnet-bvlc" "alexnet-chapter" "alexnet-single" "alexnet-torchvision"
-    "zfnet" "zfnet512"
-    "nin-cifar10" "nin-mnist" "nin-imagenet" "nin-chapter"
+    "zfnet" "zfnet-b" "zfnet512"
+    "nin-cifar10" "nin-cifar10-caffe" "nin-cifar100" "nin-svhn" "nin-mnist" "nin-imagenet" "nin-chapter"
 };
 
 /// All of them, the smallest first.

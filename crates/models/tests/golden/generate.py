@@ -307,14 +307,14 @@ class AlexNetTorchvision(Net):
 class ZFNet(Net):
     input = [3, 224, 224]
 
-    def __init__(self):
+    def __init__(self, conv3=384, conv4=384, conv5=256):
         super().__init__()
         self.conv1 = Part(96, 3, 7, 7)
         self.conv2 = Part(256, 96, 5, 5)
-        self.conv3 = Part(384, 256, 3, 3)
-        self.conv4 = Part(384, 384, 3, 3)
-        self.conv5 = Part(256, 384, 3, 3)
-        self.fc6 = Part(4096, 9216)
+        self.conv3 = Part(conv3, 256, 3, 3)
+        self.conv4 = Part(conv4, conv3, 3, 3)
+        self.conv5 = Part(conv5, conv4, 3, 3)
+        self.fc6 = Part(4096, 36 * conv5)
         self.fc7 = Part(4096, 4096)
         self.fc8 = Part(1000, 4096)
 
@@ -370,11 +370,12 @@ class ZFNet512(Net):
 
 
 class NIN(Net):
-    """Steps in order: (name, maps, kernel, stride, padding) for a convolution with ReLU, or a pool's name."""
+    """Steps in order: (name, maps, kernel, stride, padding) for a convolution with ReLU, or a pool's name; `pools` are the
+    pools that don't take maxima."""
 
-    def __init__(self, input, steps):
+    def __init__(self, input, steps, pools={}):
         super().__init__()
-        self.input, self.steps, maps = input, steps, input[0]
+        self.input, self.steps, self.pools, maps = input, steps, pools, input[0]
         for step in steps:
             if isinstance(step, tuple):
                 name, out, kernel, *_ = step
@@ -387,11 +388,23 @@ class NIN(Net):
                 name, _, _, stride, padding = step
                 x = self.keep(name, F.relu(conv(getattr(self, name), x, stride=stride, padding=padding)))
             else:
-                x = self.keep(step, F.max_pool2d(x, 3, 2, ceil_mode=True))
+                x = self.keep(step, self.pools.get(step, caffe_maximum)(x))
         return self.keep("gap", x.mean((2, 3)))
 
 
-def nin_small(input, blocks):
+def caffe_maximum(x):
+    return F.max_pool2d(x, 3, 2, ceil_mode=True)
+
+
+def caffe_average(x):
+    """3x3 windows, 2 apart; one that hangs over the edge is the mean of what it covers."""
+    return F.avg_pool2d(x, 3, 2, ceil_mode=True, count_include_pad=False)
+
+
+CIFAR = [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 10)]
+
+
+def nin_small(input, blocks, **pools):
     steps = []
     for b, (kernel, first, second, third) in enumerate(blocks, 1):
         steps.append((f"conv{b}", first, kernel, 1, kernel // 2))
@@ -399,7 +412,7 @@ def nin_small(input, blocks):
         steps.append((f"cccp{2 * b}", third, 1, 1, 0))
         if b < 3:
             steps.append(f"pool{b}")
-    return NIN(input, steps)
+    return NIN(input, steps, pools)
 
 
 def nin_imagenet():
@@ -489,11 +502,6 @@ def norm(x, size, k, alpha, beta, towers=1):
 def codes(x):
     side = [[1.0 if c == "X" else -1.0 for row in CODES[digit::10] for c in row] for digit in range(10)]
     return -((x.flatten(1)[:, None] - torch.tensor(side)) ** 2).sum(2)[:, :, None, None]
-
-
-def caffe_average(x):
-    """3x3 windows, 2 apart; one that hangs over the edge is the mean of what it covers."""
-    return F.avg_pool2d(x, 3, 2, ceil_mode=True, count_include_pad=False)
 
 
 class AlexNetNarrow(AlexNet):
@@ -588,24 +596,34 @@ LAYERS = (
 ).split()
 
 
-class Backwards(torch.autograd.Function):
-    """A ReLU whose way back is a deconvnet's (Zeiler 2013, 2.1): the signal itself is rectified."""
+def backwards(function, undo):
+    """`function`, but what comes back through it is `undo` of the signal."""
 
-    @staticmethod
-    def forward(_, x):
-        return x.relu()
+    class Backwards(torch.autograd.Function):
+        @staticmethod
+        def forward(_, x, *options):
+            return function(x, *options)
 
-    @staticmethod
-    def backward(_, signal):
-        return signal.relu()
+        @staticmethod
+        def backward(ctx, signal):
+            return undo(signal), *[None] * (len(ctx.needs_input_grad) - 1)
+
+    return Backwards.apply
 
 
 def deconvnet(net, x, layer):
-    """Formula numbers at the output of `layer`, back to the image."""
-    relu, F.relu = F.relu, Backwards.apply
+    """Formula numbers at the output of `layer`, back to the image (Zeiler 2013, 2.1): a ReLU rectifies the signal itself, a
+    scaled tanh holds it within its own range, local response normalisation lets it pass."""
+    relu, norm = F.relu, F.local_response_norm
+    F.relu = backwards(relu, relu)
+    F.local_response_norm = backwards(norm, lambda signal: signal)
+    if hasattr(net, "squash"):
+        squash, net.squash = net.squash, backwards(net.squash, lambda signal: signal.clamp(-1.7159, 1.7159))
     x = x.clone().requires_grad_()
     net(x)
-    F.relu = relu
+    F.relu, F.local_response_norm = relu, norm
+    if hasattr(net, "squash"):
+        net.squash = squash
     output = dict(net.trace)[layer]
     signal = torch.from_numpy(sines(INPUT_SALT + 1, output.numel(), 1.0).reshape(output.shape))
     (image,) = torch.autograd.grad(output, x, signal)
@@ -629,8 +647,12 @@ VARIANTS = {
     "alexnet-single": (lambda: AlexNet(towers=1), PIXELS, 1e-5, 5),
     "alexnet-torchvision": (AlexNetTorchvision, 1.0, 0.0005, 5),
     "zfnet": (ZFNet, PIXELS, 1e-5, 5),
+    "zfnet-b": (lambda: ZFNet(512, 1024, 512), PIXELS, 1e-5, 2),
     "zfnet512": (ZFNet512, PIXELS, 1e-5, 5),
-    "nin-cifar10": (lambda: nin_small([3, 32, 32], [(5, 192, 160, 96), (5, 192, 192, 192), (3, 192, 192, 10)]), 1.0, 0.01, 5),
+    "nin-cifar10": (lambda: nin_small([3, 32, 32], CIFAR), 1.0, 0.01, 5),
+    "nin-cifar10-caffe": (lambda: nin_small([3, 32, 32], CIFAR, pool2=caffe_average), 1.0, 0.01, 5),
+    "nin-cifar100": (lambda: nin_small([3, 32, 32], CIFAR[:2] + [(3, 192, 192, 100)]), 1.0, 0.01, 5),
+    "nin-svhn": (lambda: nin_small([3, 32, 32], [(5, 128, 96, 64), (5, 320, 256, 128), (5, 384, 256, 10)]), 1.0, 0.01, 5),
     "nin-mnist": (lambda: nin_small([1, 28, 28], [(5, 96, 64, 48), (5, 128, 96, 48), (5, 128, 96, 10)]), 1.0, 0.01, 5),
     "nin-imagenet": (nin_imagenet, 1.0, 0.01, 5),
     "nin-chapter": (nin_chapter, 1.0, 0.01, 5),
@@ -638,8 +660,15 @@ VARIANTS = {
     "zfnet-narrow": (ZFNetNarrow, PIXELS, 1e-5, 5),
     "nin-narrow": (nin_narrow, 1.0, 0.01, 5),
 } | {f"layer-{name}": (layer(name), 1.0, 0.01, 3) for name in LAYERS}
-# What is sent back from one of their layers, too. There is no LRN on the way: how it is undone is the method's affair.
-DECONVNET = {"nin-narrow": "cccp6"}
+# From which layer of theirs signals are sent back, too: through C3's table and squashing functions; linear layers, towers,
+# LRN and overlapping pools; means that overlap.
+DECONVNET = {
+    "lenet5": "OUTPUT",
+    "alexnet-narrow": "fc8",
+    "zfnet-narrow": "fc8",
+    "nin-narrow": "cccp6",
+    "layer-overlap-avg-pool": "A",
+}
 # LeNet-5's other squashing functions: logits only.
 SQUASHES = ["tanh", "sigmoid"]
 
