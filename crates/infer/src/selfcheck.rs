@@ -7,7 +7,7 @@ use models::check::{self, Agreement, Case, Exception, Part};
 use models::device;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 /// What came of a part of a case.
 pub enum Outcome {
@@ -74,15 +74,15 @@ fn attempt(case: &Case, part: Part, device: &Device) -> Outcome {
     }
 }
 
-/// Checks each of the devices in a list like `flex,ndarray` that this version of the program hasn't found right before.
+/// Checks each of the devices in a list like `flex,ndarray` that this build of the program hasn't found right before.
 ///
 /// # Errors
 /// As [`run`].
 pub fn once(names: &str) -> Result<()> {
     // A worker's device is checked where it is.
     for name in names.split(',').map(str::trim).filter(|name| !name.starts_with("remote:")) {
-        let stamp = stamp(name);
-        if stamp.as_ref().is_some_and(|path| path.exists()) {
+        let (stamp, program) = (stamp(name), program());
+        if stamp.as_ref().is_some_and(|path| std::fs::read_to_string(path).is_ok_and(|found| found == program)) {
             continue;
         }
         let started = Instant::now();
@@ -92,7 +92,7 @@ pub fn once(names: &str) -> Result<()> {
         eprintln!("{name} computes what PyTorch does: checked in {:.1} s, once", started.elapsed().as_secs_f64());
         let noted = stamp.map(|path| {
             path.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-            data::whole(&path, name.as_bytes())
+            data::whole(&path, program.as_bytes())
         });
         if let Some(Err(e)) = noted {
             eprintln!("it will be checked again next time: {e}"); // no reason not to train
@@ -101,13 +101,21 @@ pub fn once(names: &str) -> Result<()> {
     Ok(())
 }
 
-/// The file that says that this version and this adapter agreed; `None` without a home.
+/// The file that says which build this adapter agreed in; `None` without a home.
 fn stamp(name: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     let what = device::find(name).map(|found| format!("{name} {} {}", found.adapter, found.driver))?;
     let what: String = what.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    Some(cache.join("classic-cnns/selfcheck").join(format!("{}-{what}", env!("CARGO_PKG_VERSION"))))
+    Some(cache.join("classic-cnns/selfcheck").join(what))
+}
+
+/// This build of the program: its version, and the file's length and time.
+fn program() -> String {
+    let file = std::env::current_exe().and_then(std::fs::metadata).ok();
+    let time = file.as_ref().and_then(|file| file.modified().ok()?.duration_since(UNIX_EPOCH).ok());
+    let (length, time) = (file.map_or(0, |file| file.len()), time.unwrap_or_default().as_nanos());
+    format!("{} {length} {time}", env!("CARGO_PKG_VERSION"))
 }
 
 #[cfg(test)]
@@ -127,8 +135,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stamp_names_version_device_and_adapter() {
+    fn a_stamp_names_device_and_adapter_and_holds_the_build() {
         let stamp = stamp("flex").unwrap().file_name().unwrap().to_string_lossy().into_owned();
-        assert!(stamp.starts_with(concat!(env!("CARGO_PKG_VERSION"), "-flex-")), "{stamp}");
+        assert!(stamp.starts_with("flex-"), "{stamp}");
+        let (version, file) = program().split_once(' ').map(|(v, f)| (v.to_string(), f.to_string())).unwrap();
+        assert_eq!(version, env!("CARGO_PKG_VERSION"));
+        assert!(!file.starts_with("0 ") && !file.ends_with(" 0"), "{file}");
     }
 }

@@ -152,6 +152,9 @@ pub struct Worker {
     /// Ask nobody for the token in the environment's WORKER_TOKEN: whoever reaches the port may compute here
     #[arg(long)]
     pub no_auth: bool,
+    /// Don't hold the device against PyTorch's numbers before it is lent for the first time
+    #[arg(long)]
+    pub no_selfcheck: bool,
 }
 
 fn recipes() -> String {

@@ -6,7 +6,8 @@ use anyhow::Result;
 /// Serves until Ctrl-C.
 ///
 /// # Errors
-/// If there is no such device, the address can't be listened on, or there is no token and none was waived.
+/// If there is no such device or it doesn't compute what PyTorch does, the address can't be listened on, or there is no token
+/// and none was waived.
 #[cfg(feature = "remote")]
 pub fn worker(arguments: &Worker) -> Result<()> {
     use anyhow::Context;
@@ -29,6 +30,9 @@ pub fn worker(arguments: &Worker) -> Result<()> {
         eprintln!("warning: the connection isn't encrypted; on a network that others read, put a tunnel around it");
     }
     let asks = if arguments.no_auth { "anybody" } else { "those with the token" };
+    if !arguments.no_selfcheck {
+        infer::selfcheck::once(&arguments.device)?;
+    }
     println!("lending {} to {asks}: --device remote:{address}", arguments.device);
     std::io::stdout().flush()?;
     server.serve(WebSocketTransport::from_listener(listener)).with_context(listen)

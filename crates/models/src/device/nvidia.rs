@@ -13,15 +13,15 @@ const NO_DRIVER: &str = "CUDA's driver isn't there: it takes NVIDIA's (nvidia-dr
 /// A card: name and bytes of memory.
 type Card = (String, u64);
 
-/// Every card that the driver knows, or what is missing.
-fn cards() -> Result<Vec<Card>, String> {
+/// The driver, as `CUDA 12.8`, and every card that it knows; or what is missing.
+fn cards() -> Result<(String, Vec<Card>), String> {
     // SAFETY: NVIDIA's driver runs no more than its own initialisation when loaded.
     let driver = DRIVERS.iter().find_map(|name| unsafe { Library::new(*name) }.ok()).ok_or(NO_DRIVER)?;
     ask(&driver).map_err(|what| format!("CUDA's driver {what}; `nvidia-smi` may say more"))
 }
 
 /// The driver API of cuda.h.
-fn ask(driver: &Library) -> Result<Vec<Card>, String> {
+fn ask(driver: &Library) -> Result<(String, Vec<Card>), String> {
     type Init = unsafe extern "C" fn(u32) -> c_int;
     type Count = unsafe extern "C" fn(*mut c_int) -> c_int;
     type Name = unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int;
@@ -31,7 +31,8 @@ fn ask(driver: &Library) -> Result<Vec<Card>, String> {
     // SAFETY: names and types are cuda.h's; every pointer is to a local of the size that is told.
     unsafe {
         fine("cuInit", driver.get::<Init>(b"cuInit\0").map_err(absent)?(0))?;
-        let mut count = 0;
+        let (mut version, mut count) = (0, 0);
+        fine("cuDriverGetVersion", driver.get::<Count>(b"cuDriverGetVersion\0").map_err(absent)?(&raw mut version))?;
         fine("cuDeviceGetCount", driver.get::<Count>(b"cuDeviceGetCount\0").map_err(absent)?(&raw mut count))?;
         let name = driver.get::<Name>(b"cuDeviceGetName\0").map_err(absent)?;
         let memory = driver.get::<Memory>(b"cuDeviceTotalMem_v2\0").map_err(absent)?;
@@ -42,7 +43,8 @@ fn ask(driver: &Library) -> Result<Vec<Card>, String> {
             Ok((CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned(), bytes as u64))
         };
         // A device's handle is its number.
-        (0..count).map(card).collect()
+        let cards = (0..count).map(card).collect::<Result<_, _>>()?;
+        Ok((format!("CUDA {}.{}", version / 1000, version % 1000 / 10), cards))
     }
 }
 
@@ -53,8 +55,8 @@ pub(super) fn open(index: Option<&str>) -> Result<Device, DeviceError> {
     let wrong = || DeviceError::Index { name: "cuda".into(), index: index.unwrap_or("").into(), hint };
     let n = index.map_or(Ok(0), str::parse::<usize>).map_err(|_| wrong())?;
     match cards() {
-        Ok(cards) if n < cards.len() => Ok(Device::cuda(n)),
-        Ok(cards) => {
+        Ok((_, cards)) if n < cards.len() => Ok(Device::cuda(n)),
+        Ok((_, cards)) => {
             Err(DeviceError::Absent { name, missing: format!("{} cards answer, counted from 0", cards.len()) })
         }
         Err(missing) => Err(DeviceError::Absent { name, missing }),
@@ -63,11 +65,11 @@ pub(super) fn open(index: Option<&str>) -> Result<Device, DeviceError> {
 
 pub(super) fn list() -> (Vec<Found>, Option<String>) {
     match cards() {
-        Ok(cards) => {
+        Ok((driver, cards)) => {
             let found = cards.into_iter().enumerate().map(|(i, (adapter, memory))| Found {
                 name: format!("cuda:{i}"),
                 adapter,
-                driver: "CUDA".into(),
+                driver: driver.clone(),
                 memory: Some(memory),
                 largest_buffer: None,
                 floats: Found::floats(&Device::cuda(i)),
