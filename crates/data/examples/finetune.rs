@@ -1,14 +1,12 @@
-//! A new head on a frozen trunk: `cargo run --example finetune`. LeNet-5 learns the digits 0 to 4; then F6 and OUTPUT are
-//! drawn anew and learn 5 to 9, of which the trunk, C1 to C5, has seen none.
+//! A new head on a frozen trunk, with `models`, `kernels` and `data`: `cargo run --example finetune`. LeNet-5 learns the digits
+//! 0 to 4; then F6 and OUTPUT are drawn anew and learn 5 to 9, of which the trunk, C1 to C5, has seen none.
 
-use burn::module::Param;
-use burn::tensor::{Device, Tensor};
-use data::{Images, Loader, LoaderOptions, Samples};
-use infer::evaluate;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use data::{Batch, Images, Loader, LoaderOptions, Samples};
 use models::{Model, Network, ParamMapper, device};
 use std::error::Error;
 use std::ops::Range;
-use train::{Loss, Sgd, gradient};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let plain = device::parse("flex")?;
@@ -16,13 +14,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (low, high) = (0..5, 5..10);
     let model = Model { classes: 5, ..Model::named("lenet5")? };
     let percent_wrong = |network: &Network, digits: &Range<u16>| -> Result<f64, Box<dyn Error>> {
-        use burn::module::Module;
-        let images = of(&mnist.test, digits.clone(), usize::MAX)?;
-        Ok(100.0 * evaluate(&network.valid(), images.into(), 500, &plain)?.error())
+        wrong(&network.valid(), of(&mnist.test, digits.clone(), usize::MAX)?, &plain)
     };
 
-    let mut network = model.build(1, &plain.clone().autodiff())?;
-    learn(&mut network, of(&mnist.train, low.clone(), 4000)?, 2, 0.01, &plain)?;
+    let autodiff = plain.clone().autodiff();
+    let mut network = model.build(1, &autodiff)?;
+    learn(&mut network, of(&mnist.train, low.clone(), 4000)?, 2, 0.1, &autodiff)?;
     println!("0 to 4, all of it trained: {:.2} % wrong", percent_wrong(&network, &low)?);
 
     // The same trunk, a new head.
@@ -31,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     tensors.extend(new.into_iter().filter(|(name, _)| is_head(name)));
     let mut network = network.with_tensors(&tensors)?.map_params(&mut Freeze);
     println!("5 to 9, new head: {:.2} % wrong", percent_wrong(&network, &high)?);
-    learn(&mut network, of(&mnist.train, high.clone(), 1000)?, 10, 0.02, &plain)?;
+    learn(&mut network, of(&mnist.train, high.clone(), 1000)?, 10, 0.2, &autodiff)?;
     let error = percent_wrong(&network, &high)?;
     println!("5 to 9, head trained on 1000 images of each: {error:.2} % wrong");
 
@@ -54,18 +51,49 @@ impl ParamMapper for Freeze {
     }
 }
 
-/// Stochastic gradient descent on what isn't frozen.
-fn learn(network: &mut Network, images: Images, epochs: u64, rate: f64, device: &Device) -> Result<(), Box<dyn Error>> {
+/// Gradient descent on what isn't frozen.
+fn learn(network: &mut Network, images: Images, epochs: u64, rate: f32, device: &Device) -> Result<(), Box<dyn Error>> {
     let options = LoaderOptions { batch_size: 32, shuffle: true, ..LoaderOptions::default() };
     let loader = Loader::new(images, network.input().clone(), options)?;
-    let mut sgd = Sgd::new(0.9, 0.0);
     for epoch in 0..epochs {
         for batch in loader.epoch(epoch, 0) {
-            let (_loss, gradient) = gradient(network, &batch?, Loss::CrossEntropy { smoothing: 0.0 }, device)?;
-            sgd.step(network, &gradient, rate);
+            let (images, labels) = tensors(&batch?, device);
+            let gradients = kernels::cross_entropy(network.forward(images)?, labels).backward();
+            network.update_params(&mut Descend(gradients, rate));
         }
     }
     Ok(())
+}
+
+/// One step down the gradient.
+struct Descend(Gradients, f32);
+
+impl ParamMapper for Descend {
+    fn map<const D: usize>(&mut self, _name: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let id = param.id;
+        let weight = param.into_value();
+        let Some(gradient) = weight.grad_remove(&mut self.0) else { return Param::initialized(id, weight) };
+        let moved = weight.inner() - gradient.mul_scalar(self.1);
+        Param::initialized(id, Tensor::from_inner(moved).require_grad())
+    }
+}
+
+fn tensors(batch: &Batch, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let labels: Vec<i64> = batch.labels.iter().map(|l| i64::from(*l)).collect();
+    let labels = Tensor::from_data(TensorData::new(labels, [batch.labels.len()]), device);
+    (Tensor::from_data(TensorData::new(batch.images.clone(), batch.shape), device), labels)
+}
+
+/// How many of `images` are taken for another class, in percent.
+fn wrong(network: &Network, images: Images, device: &Device) -> Result<f64, Box<dyn Error>> {
+    let options = LoaderOptions { batch_size: 500, shuffle: false, ..LoaderOptions::default() };
+    let (mut errors, count) = (0, images.labels.len());
+    for batch in Loader::new(images, network.input().clone(), options)?.epoch(0, 0) {
+        let (images, labels) = tensors(&batch?, device);
+        let answers = network.forward(images)?.argmax(1).flatten::<1>(0, 1);
+        errors += answers.not_equal(labels).int().sum().into_scalar::<i64>();
+    }
+    Ok(100.0 * errors as f64 / count as f64)
 }
 
 /// The images of some digits, at most so many of each; classes count from the first.
