@@ -13,8 +13,9 @@ use std::{
 
 const SIDE: usize = 32;
 const PIXELS: usize = 3 * SIDE * SIDE;
-/// Most bytes of one file: 33 times the largest of the real ones.
-const BYTES: u64 = 5 << 30;
+/// Most bytes that files may inflate to, all of an archive's or a split's together: three times those of CIFAR-100, the
+/// larger of the two.
+const BYTES: u64 = 3 * 60_000 * (2 + PIXELS as u64);
 const CIFAR10: [&str; 10] = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 /// How the two datasets lay out their files.
@@ -79,7 +80,7 @@ pub(crate) fn find(path: &Path) -> Result<Option<Cifar>, DataError> {
         let archive = if named { path } else { &inside };
         if archive.is_file() {
             let mut classes = None;
-            read_archive(archive, &[layout.names], |_, entry| {
+            read_archive(archive, &[layout.names], |_, _, entry| {
                 let mut text = String::new();
                 entry.take(1 << 20).read_to_string(&mut text).map_err(|cause| damaged(archive, cause))?;
                 classes = Some(lines(&text));
@@ -128,21 +129,28 @@ impl Cifar {
         match &self.place {
             Place::Directory(dir) => {
                 let sums = Sums::read(dir)?;
+                // What is larger on disk may be larger here: `pack` writes data sets of any size.
+                let on_disk = files.iter().filter_map(|name| dir.join(name).metadata().ok()).map(|file| file.len());
+                let mut left = BYTES.max(on_disk.sum());
                 for (name, part) in files.iter().zip(&mut parts) {
                     let path = dir.join(name);
                     if !path.is_file() {
                         return Err(DataError::Missing { dir: dir.clone(), names: (*name).into() });
                     }
                     let mut source = Source::open(&path, sums.of(&path))?;
-                    let bytes = source.rest(BYTES)?;
+                    let bytes = source.rest(left)?;
                     source.finish()?;
+                    left -= bytes.len() as u64;
                     *part = Some((path, bytes));
                 }
             }
-            Place::Archive(archive) => read_archive(archive, files, |i, entry| {
-                let mut bytes = Vec::new();
-                entry.take(BYTES).read_to_end(&mut bytes).map_err(|cause| damaged(archive, cause))?;
-                parts[i] = Some((archive.join(files[i]), bytes));
+            Place::Archive(archive) => read_archive(archive, files, |i, expected, entry| {
+                let (path, mut bytes) = (archive.join(files[i]), Vec::new());
+                let found = entry.read_to_end(&mut bytes).map_err(|cause| damaged(archive, cause))? as u64;
+                if found < expected {
+                    return Err(DataError::Truncated { path, found, expected });
+                }
+                parts[i] = Some((path, bytes));
                 Ok(())
             })?,
         }
@@ -185,24 +193,31 @@ fn damaged(path: &Path, cause: std::io::Error) -> DataError {
     DataError::Damaged { path: path.into(), cause }
 }
 
-/// Hands each entry of the archive whose file name is in `names` to `read`, with its place there. Nothing is unpacked to
-/// disk, so that no path in the archive leads anywhere.
+/// Hands each entry of the archive whose file name is in `names` to `read`, with its place there and its size. Nothing is
+/// unpacked to disk, so that no path in the archive leads anywhere, and nothing is inflated that headers say is too much.
 fn read_archive(
     archive: &Path,
     names: &[&str],
-    mut read: impl FnMut(usize, &mut dyn Read) -> Result<(), DataError>,
+    mut read: impl FnMut(usize, u64, &mut dyn Read) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let file = File::open(archive).map_err(|cause| DataError::Read { path: archive.into(), cause })?;
     let mut tar = tar::Archive::new(MultiGzDecoder::new(BufReader::new(file)));
-    let mut left = names.len();
-    for entry in tar.entries().map_err(|cause| damaged(archive, cause))? {
+    let (mut left, mut inflated) = (names.len(), 0_u64);
+    // Raw: else tar holds long names in memory, however long. Those of the real archives are short.
+    for entry in tar.entries().map_err(|cause| damaged(archive, cause))?.raw(true) {
         let mut entry = entry.map_err(|cause| damaged(archive, cause))?;
-        let place = entry.path().ok().and_then(|path| {
+        let size = entry.size();
+        inflated = inflated.saturating_add(size);
+        if inflated > BYTES {
+            let problem = format!("it inflates to {inflated} bytes or more, expected at most {BYTES}");
+            return Err(DataError::Cifar { path: archive.into(), problem });
+        }
+        let place = entry.path().ok().filter(|_| entry.header().entry_type().is_file()).and_then(|path| {
             let name = path.file_name()?.to_str()?;
             names.iter().position(|n| *n == name)
         });
         if let Some(i) = place {
-            read(i, &mut entry)?;
+            read(i, size, &mut entry)?;
             left -= 1;
             if left == 0 {
                 break;

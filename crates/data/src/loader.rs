@@ -2,7 +2,7 @@
 
 use crate::{
     Augment, DataError, Samples,
-    prepare::{View, frame_into},
+    prepare::{View, frame_into, square},
     random::permutation,
     whiten::whiten,
 };
@@ -33,6 +33,8 @@ pub struct LoaderOptions {
     pub fixed_order: bool,
     /// Shows every image otherwise in every epoch.
     pub augment: Augment,
+    /// Shows every image ten ways, see [`ten_crops_into`](crate::ten_crops_into), and not augmented.
+    pub ten_crops: bool,
     /// What becomes of an image that can't be decoded.
     pub on_bad_image: OnBadImage,
 }
@@ -66,6 +68,7 @@ impl Default for LoaderOptions {
             shuffle: false,
             fixed_order: false,
             augment: Augment::default(),
+            ten_crops: false,
             on_bad_image: OnBadImage::Fail,
         }
     }
@@ -74,9 +77,9 @@ impl Default for LoaderOptions {
 /// A few images, ready for a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
-    /// `[n, channels, height, width]`, normalised.
+    /// `[n, channels, height, width]`, normalised; of ten crops `[10 n, …]`, an image's one behind the other.
     pub images: Vec<f32>,
-    /// `[n, channels, height, width]`
+    /// That of `images`.
     pub shape: [usize; 4],
     /// `[n]`, the class of each image.
     pub labels: Vec<u16>,
@@ -93,11 +96,12 @@ impl Batch {
     /// `range` ends beyond its images.
     #[must_use]
     pub fn part(&self, range: std::ops::Range<usize>) -> Self {
-        let [_, channels, height, width] = self.shape;
-        let size = channels * height * width;
+        let [views, channels, height, width] = self.shape;
+        let views = views / self.labels.len().max(1);
+        let size = views * channels * height * width;
         Self {
             images: self.images[range.start * size..range.end * size].to_vec(),
-            shape: [range.len(), channels, height, width],
+            shape: [views * range.len(), channels, height, width],
             labels: self.labels[range.clone()].to_vec(),
             indices: self.indices[range].to_vec(),
             bad: Vec::new(),
@@ -120,8 +124,8 @@ impl Loader {
     /// Checks that every batch can be made.
     ///
     /// # Errors
-    /// A batch size of 0, over 1024 threads, an augmentation or a description of the input that cannot be carried out, a
-    /// first image that does not fit.
+    /// A batch size of 0, over 1024 threads, an augmentation or a description of the input that cannot be carried out, ten
+    /// crops that are augmented or of an input that isn't scaled, a first image that does not fit.
     pub fn new(images: impl Into<Samples>, spec: InputSpec, options: LoaderOptions) -> Result<Self, DataError> {
         let images = images.into();
         let invalid = |problem: String| Err(DataError::Invalid(problem));
@@ -135,6 +139,12 @@ impl Loader {
             return invalid(format!("{} images, expected at most {}", images.len(), u32::MAX));
         }
         options.augment.check(&spec)?;
+        if options.ten_crops {
+            square(&spec)?;
+            if options.augment != Augment::default() {
+                return invalid("ten crops are shown without augmentation".into());
+            }
+        }
         if !images.is_empty()
             && let Ok(first) = images.image(0)
         {
@@ -195,13 +205,18 @@ impl Work {
         let first = batch * options.batch_size;
         let wanted = &order[first..order.len().min(first.saturating_add(options.batch_size))];
         let [channels, height, width] = spec.shape();
-        let size = channels * height * width;
+        let views = if options.ten_crops { 10 } else { 1 };
+        let size = views * channels * height * width;
         let mut numbers = vec![0.0; wanted.len() * size];
         let (mut indices, mut bad) = (Vec::with_capacity(wanted.len()), Vec::new());
         for &index in wanted {
             let out = &mut numbers[indices.len() * size..][..size];
             let view = options.augment.view(options.seed, epoch, index, spec);
-            match images.frame_into(index as usize, spec, &view, out) {
+            let framed = match options.ten_crops {
+                true => images.frame_ten_into(index as usize, spec, out),
+                false => images.frame_into(index as usize, spec, &view, out),
+            };
+            match framed {
                 Ok(()) => indices.push(index),
                 Err(error) if options.on_bad_image == OnBadImage::Skip => {
                     bad.push(BadImage { index, problem: error.to_string() });
@@ -215,7 +230,7 @@ impl Work {
             options.augment.apply(options.seed, epoch, index, spec, numbers);
         }
         let labels = indices.iter().map(|&index| images.label(index as usize)).collect();
-        Ok(Batch { images: numbers, shape: [indices.len(), channels, height, width], labels, indices, bad })
+        Ok(Batch { images: numbers, shape: [views * indices.len(), channels, height, width], labels, indices, bad })
     }
 }
 

@@ -88,39 +88,58 @@ pub(crate) fn frame_into(spec: &InputSpec, image: ImageRef<'_>, view: &View, out
     Ok(())
 }
 
-/// Ten ways to cut `image` once it is scaled, one behind the other in `out`, `[10, channels, height, width]`: top left,
-/// top right, bottom left, bottom right, the middle, and the same five mirrored (Krizhevsky 2012, 4.1; torchvision's
-/// `TenCrop`).
+/// Ten ways to cut the middle square of `image` once it is scaled, one behind the other in `out`,
+/// `[10, channels, height, width]`: top left, top right, bottom left, bottom right, the middle, and the same five mirrored
+/// (Krizhevsky 2012, 4.1). torchvision's `TenCrop` takes the corners of the whole image.
 ///
 /// # Errors
 /// As [`prepare_into`]; and if `spec` doesn't scale.
 pub fn ten_crops_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
+    frame_ten_into(spec, image, out)?;
+    whiten(spec, out)
+}
+
+/// Side of the square that ten crops are cut from.
+///
+/// # Errors
+/// `spec` doesn't scale.
+pub(crate) fn square(spec: &InputSpec) -> Result<usize, DataError> {
+    match spec.framing {
+        Framing::ResizeCrop { shorter } => Ok(shorter),
+        Framing::Centre => {
+            Err(DataError::Invalid("ten crops need an input that is scaled and cut; this one is centred".into()))
+        }
+    }
+}
+
+/// As [`ten_crops_into`], without whitening.
+pub(crate) fn frame_ten_into(spec: &InputSpec, image: ImageRef<'_>, out: &mut [f32]) -> Result<(), DataError> {
     check(spec, image)?;
-    let Framing::ResizeCrop { shorter } = spec.framing else {
-        return Err(DataError::Invalid("ten crops need an input that is scaled and cut; this one is centred".into()));
-    };
+    let side = square(spec)?;
     let one: usize = spec.shape().iter().product();
     if out.len() != 10 * one {
         return Err(DataError::Invalid(format!("{} numbers for ten inputs of {:?}", out.len(), spec.shape())));
     }
     let ImageRef { channels, height, width, pixels } = image;
-    let size = scaled(height, width, shorter)?;
+    let size = scaled(height, width, side)?;
+    let [rows, columns] = size.map(|all| (all - side) / 2..(all + side) / 2);
     let planes = pixels.chunks_exact(height * width);
-    let planes: Vec<_> = planes.map(|plane| resized(plane, [height, width], size, 0..size[0], 0..size[1])).collect();
-    let [below, right] = margins(spec, size);
-    let places = [[0, 0], [0, right], [below, 0], [below, right], middle(spec, size)];
+    let planes: Vec<_> =
+        planes.map(|plane| resized(plane, [height, width], size, rows.clone(), columns.clone())).collect();
+    let [below, right] = margins(spec, [side; 2]);
+    let places = [[0, 0], [0, right], [below, 0], [below, right], [below / 2, right / 2]];
     let cut_already = InputSpec { framing: Framing::Centre, ..spec.clone() };
     for (i, out) in out.chunks_exact_mut(one).enumerate() {
         let [top, left] = places[i % 5];
         let mut pixels = Vec::with_capacity(channels * spec.height * spec.width);
         for plane in &planes {
-            for row in plane.chunks_exact(size[1]).skip(top).take(spec.height) {
+            for row in plane.chunks_exact(side).skip(top).take(spec.height) {
                 let row = &row[left..left + spec.width];
                 if i < 5 { pixels.extend(row) } else { pixels.extend(row.iter().rev()) }
             }
         }
         let image = ImageRef { channels, height: spec.height, width: spec.width, pixels: &pixels };
-        prepare_into(&cut_already, image, out)?;
+        frame_into(&cut_already, image, &View::default(), out)?;
     }
     Ok(())
 }
@@ -200,17 +219,42 @@ mod tests {
         }
     }
 
+    /// Pixel (y, x) is 10 y + x, and the shorter side is 5 already: no pixel is scaled.
     #[test]
-    fn ten_crops_are_the_corners_the_middle_and_their_mirror_images() {
-        // 6 wide, 5 high: pixel (y, x) is 10 y + x, so that it needs no scaling.
-        let pixels: Vec<u8> = (0..30).map(|i| (i / 6 * 10 + i % 6) as u8).collect();
-        let image = ImageRef { channels: 1, height: 5, width: 6, pixels: &pixels };
-        let mut out = [0.0; 160];
-        ten_crops_into(&spec(1, 4, Framing::ResizeCrop { shorter: 5 }), image, &mut out).unwrap();
-        let corners: Vec<_> = out.chunks(16).map(|crop| crop[0]).collect();
-        assert_eq!(corners, [0.0, 2.0, 10.0, 12.0, 1.0, 3.0, 5.0, 13.0, 15.0, 4.0]);
-        let error = ten_crops_into(&spec(1, 4, Framing::Centre), image, &mut out).unwrap_err().to_string();
-        assert!(error.starts_with("ten crops need"), "{error}");
+    fn ten_crops_are_corners_and_middle_of_the_middle_square_and_their_mirror_images() {
+        let spec = |framing| spec(1, 3, framing);
+        let mut out = [0.0; 90];
+        for (height, width, expected) in [
+            // Columns 2 to 6: cut at column 2 or 4, row 0 or 2, or at (1, 3); mirrored, the third pixel comes first.
+            (5, 9, [2.0, 4.0, 22.0, 24.0, 13.0, 4.0, 6.0, 24.0, 26.0, 15.0]),
+            // Rows 2 to 6.
+            (9, 5, [20.0, 22.0, 40.0, 42.0, 31.0, 22.0, 24.0, 42.0, 44.0, 33.0]),
+            // One column too many: the right one.
+            (5, 6, [0.0, 2.0, 20.0, 22.0, 11.0, 2.0, 4.0, 22.0, 24.0, 13.0]),
+        ] {
+            let pixels: Vec<u8> = (0..height * width).map(|i| (i / width * 10 + i % width) as u8).collect();
+            let image = ImageRef { channels: 1, height, width, pixels: &pixels };
+            ten_crops_into(&spec(Framing::ResizeCrop { shorter: 5 }), image, &mut out).unwrap();
+            let first: Vec<_> = out.chunks(9).map(|crop| crop[0]).collect();
+            assert_eq!(first, expected, "{height} x {width}");
+            assert_eq!(out[1..4], [expected[0] + 1.0, expected[0] + 2.0, expected[0] + 10.0]);
+            let error = ten_crops_into(&spec(Framing::Centre), image, &mut out).unwrap_err().to_string();
+            assert!(error.starts_with("ten crops need"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_corners_are_those_that_training_cuts() {
+        let pixels: Vec<u8> = (0..37 * 23).map(|i| (i * 37 % 251) as u8).collect();
+        let image = ImageRef { channels: 1, height: 37, width: 23, pixels: &pixels };
+        let spec = spec(1, 8, Framing::ResizeCrop { shorter: 11 });
+        let (mut ten, mut one) = ([0.0; 640], [0.0; 64]);
+        ten_crops_into(&spec, image, &mut ten).unwrap();
+        for (crop, place) in ten.chunks(64).zip([[0, 0], [0, 3], [3, 0], [3, 3], [1, 1]]) {
+            let view = View { place: Some(place), ..View::default() };
+            frame_into(&spec, image, &view, &mut one).unwrap();
+            assert_eq!(crop, one, "{place:?}");
+        }
     }
 
     #[test]

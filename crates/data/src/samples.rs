@@ -2,7 +2,7 @@
 
 use crate::{
     DataError, ImageRef, Images,
-    prepare::{View, frame_into},
+    prepare::{View, frame_into, frame_ten_into},
 };
 use models::InputSpec;
 use std::{borrow::Cow, fmt::Debug, ops::Range, sync::Arc};
@@ -119,6 +119,11 @@ impl Samples {
     /// Image `i`, framed as [`frame_into`] does.
     pub(crate) fn frame_into(&self, i: usize, spec: &InputSpec, view: &View, out: &mut [f32]) -> Result<(), DataError> {
         frame_into(spec, self.image(i)?.view(), view, out).map_err(|cause| self.unfit(i, cause))
+    }
+
+    /// The ten crops of image `i`, as [`frame_ten_into`] cuts them.
+    pub(crate) fn frame_ten_into(&self, i: usize, spec: &InputSpec, out: &mut [f32]) -> Result<(), DataError> {
+        frame_ten_into(spec, self.image(i)?.view(), out).map_err(|cause| self.unfit(i, cause))
     }
 
     /// Names image `i`, which can't be framed.

@@ -46,9 +46,10 @@ fn normalise_contrast(image: &mut [f32], length: f32) {
     image.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
 }
 
-/// Learns the statistics of `whitening` from `train`, framed and scaled as `spec` says, or reads them from the file in
-/// `cache` that an earlier call left. The file is whole or absent; where it can't be written, nothing is kept. Images that
-/// can't be read are left out if `on_bad_image` says so.
+/// Learns the statistics of `whitening` from `train`, framed and scaled as `spec` says, or reads them from the file that an
+/// earlier call left in the directory `cache`, or beside `cache` if that is an archive. The file is whole or absent; where
+/// it can't be written, the error comes beside the whitening. Images that can't be read are left out if `on_bad_image` says
+/// so.
 ///
 /// # Errors
 /// An image, or every one, can't be read, or has too many numbers; the covariance has no inverse root.
@@ -58,7 +59,7 @@ pub fn fit_whitening(
     train: &Samples,
     on_bad_image: OnBadImage,
     cache: Option<&Path>,
-) -> Result<Whitening, DataError> {
+) -> Result<(Whitening, Option<DataError>), DataError> {
     let spec = InputSpec { whitening: None, ..spec.clone() };
     let d: usize = spec.shape().iter().product();
     if d > NUMBERS || train.is_empty() {
@@ -84,10 +85,14 @@ pub fn fit_whitening(
     }
     let digest = digest.finalize();
     let name: String = digest[..8].iter().map(|b| format!("{b:02x}")).collect();
-    let path = cache.map(|dir| dir.join(format!("whitening-{name}.stats")));
+    let name = format!("whitening-{name}.stats");
+    let path = cache.map(|cache| match cache.file_name() {
+        Some(archive) if !cache.is_dir() => cache.with_file_name(format!("{}.{name}", archive.to_string_lossy())),
+        _ => cache.join(&name),
+    });
     let whitened = |statistics| Whitening { statistics: Some(Arc::new(statistics)), ..whitening.clone() };
     if let Some(statistics) = path.as_ref().and_then(|path| decode(&fs::read(path).ok()?, d, &digest)) {
-        return Ok(whitened(statistics));
+        return Ok((whitened(statistics), None));
     }
     squares.resize(d * d, 0.0_f64);
     let (mut rows, mut product, mut images) = (Vec::new(), vec![0.0_f32; d * d], 0);
@@ -124,10 +129,11 @@ pub fn fit_whitening(
     }
     let matrix = inverse_root(&squares, d)?;
     let statistics = Statistics { mean: mean.iter().map(|m| *m as f32).collect(), matrix };
-    if let Some(path) = path {
-        let _ = whole(&path, &encode(&statistics, &digest)); // the next call computes again
-    }
-    Ok(whitened(statistics))
+    let unkept = path.and_then(|path| {
+        let written = whole(&path, &encode(&statistics, &digest));
+        written.err().map(|cause| DataError::Write { path, cause })
+    });
+    Ok((whitened(statistics), unkept))
 }
 
 /// C^-1/2 of a symmetric, positive definite matrix: Newton's iteration in Denman and Beavers' product form, coupled, all
@@ -253,6 +259,14 @@ mod tests {
     }
 
     fn fit(train: impl Into<Samples>, on_bad_image: OnBadImage, cache: Option<&Path>) -> Result<Whitening, DataError> {
+        fit_or_say(train, on_bad_image, cache).map(|(fitted, _)| fitted)
+    }
+
+    fn fit_or_say(
+        train: impl Into<Samples>,
+        on_bad_image: OnBadImage,
+        cache: Option<&Path>,
+    ) -> Result<(Whitening, Option<DataError>), DataError> {
         let whitening = Whitening { contrast: 3.0, ridge: 1e-4, statistics: None };
         fit_whitening(&spec(), &whitening, &train.into(), on_bad_image, cache)
     }
@@ -344,5 +358,28 @@ mod tests {
             assert_eq!(fitted(Some(dir.path())), first);
             assert_eq!(fs::read(&path).unwrap(), bytes);
         }
+    }
+
+    #[test]
+    fn an_archive_s_statistics_are_kept_beside_it_and_what_can_t_be_kept_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("cifar.tar.gz");
+        fs::write(&archive, "").unwrap();
+        let fit = |cache: &Path| fit_or_say(images(50), OnBadImage::Fail, Some(cache)).unwrap();
+        let (fitted, unkept) = fit(&archive);
+        assert!(unkept.is_none(), "{unkept:?}");
+        let names = || fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let kept: Vec<_> = names().filter(|name| name != "cifar.tar.gz").collect();
+        assert!(kept.len() == 1 && kept[0].starts_with("cifar.tar.gz.whitening-"), "{kept:?}");
+        // The second time it is read, and not written again.
+        let path = dir.path().join(&kept[0]);
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        assert_eq!(fit(&archive).0, fitted);
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+
+        let (again, unkept) = fit(&dir.path().join("absent").join("cifar.tar.gz"));
+        assert_eq!(again, fitted);
+        let said = unkept.unwrap().to_string();
+        assert!(said.contains("cifar.tar.gz.whitening-") && said.contains(": cannot be written: "), "{said}");
     }
 }

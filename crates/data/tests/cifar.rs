@@ -8,6 +8,7 @@ use image::RgbImage;
 use models::{InputSpec, Model};
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 use tempfile::TempDir;
@@ -107,6 +108,35 @@ fn what_is_wrong_with_a_file_is_named() {
     assert!(cut.contains("cifar-10-binary.tar.gz"), "{cut}");
     let nothing = open(tempfile::tempdir().unwrap().path()).unwrap_err().to_string();
     assert!(nothing.contains("cifar-100-binary.tar.gz, train_32x32.mat, train/<class>/<image>"), "{nothing}");
+}
+
+/// Some hundred bytes, in which each header claims a size for 64 KiB of zeros.
+#[test]
+fn an_archive_that_claims_too_much_is_refused_before_it_is_inflated() {
+    let refused = |entries: &[(&str, u64)]| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cifar-10-binary.tar.gz");
+        let mut gz = GzEncoder::new(fs::File::create(&path).unwrap(), Compression::fast());
+        for (name, size) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_path(name).unwrap();
+            header.set_mode(0o644);
+            header.set_size(*size);
+            header.set_cksum();
+            gz.write_all(header.as_bytes()).unwrap();
+            gz.write_all(&[0; 1 << 16]).unwrap();
+        }
+        gz.finish().unwrap();
+        open(&path).unwrap_err().to_string()
+    };
+    let error = refused(&[("data_batch_1.bin", 1 << 40)]);
+    assert!(error.contains("cifar-10-binary.tar.gz: is not a whole file of CIFAR"), "{error}");
+    assert!(error.contains("it inflates to 1099511627776 bytes or more, expected at most 553320000"), "{error}");
+    // Either alone would do.
+    let error = refused(&[("data_batch_1.bin", 1 << 16), ("data_batch_2.bin", 553_300_000)]);
+    assert!(error.contains("it inflates to 553365536 bytes or more"), "{error}");
+    let error = refused(&[("batches.meta.txt", 1 << 16), ("data_batch_1.bin", 1 << 20)]);
+    assert!(error.contains("data_batch_1.bin: is truncated: 65536 bytes are there, expected 1048576"), "{error}");
 }
 
 /// Two classes of four images to train on and one to test on, 40 x 36, all of one shade.

@@ -1,7 +1,7 @@
 //! How well a network does on labelled images.
 
 use anyhow::Result;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, activation};
 use data::{BadImage, Batch, Loader, LoaderOptions, Samples};
 use models::Network;
 use serde::Serialize;
@@ -81,7 +81,8 @@ pub fn evaluate(network: &Network, images: Samples, batch_size: usize, device: &
     Ok(evaluate_batches(network, &Loader::new(images, network.input().clone(), options)?, device)?.0)
 }
 
-/// Classifies what `loader` brings in an epoch; the images that it skipped come, too.
+/// Classifies what `loader` brings in an epoch, an image of which it brings ten crops by their mean probability. The images
+/// that it skipped come, too.
 ///
 /// # Errors
 /// As [`evaluate`], and if it skipped all of them.
@@ -93,8 +94,8 @@ pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> 
         if batch.labels.is_empty() {
             continue; // all of its images were bad
         }
-        let logits = network.forward(to_tensor(&batch, device))?;
-        let answers = logits.into_data().iter::<f32>().collect::<Vec<_>>();
+        let answers = together(network.forward(to_tensor(&batch, device))?, batch.labels.len());
+        let answers = answers.into_data().iter::<f32>().collect::<Vec<_>>();
         for (row, &truth) in answers.chunks(network.classes()).zip(&batch.labels) {
             anyhow::ensure!(row.iter().all(|v| v.is_finite()), "a logit is not a finite number: damaged weights?");
             anyhow::ensure!(
@@ -112,9 +113,36 @@ pub fn evaluate_batches(network: &Network, loader: &Loader, device: &Device) -> 
     Ok((confusion, bad))
 }
 
+/// The mean probabilities of each image's crops, `[images, classes]`; of one crop each the logits as they are.
+fn together(logits: Tensor<2>, images: usize) -> Tensor<2> {
+    let [rows, classes] = logits.dims();
+    match rows / images {
+        1 => logits,
+        crops => {
+            let each = activation::softmax(logits, 1).reshape([images, crops, classes]);
+            each.mean_dim(1).reshape([images, classes])
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crops_of_an_image_answer_with_their_mean_probability() {
+        let device = models::device::parse("flex").unwrap();
+        let mean = |rows: [[f32; 2]; 4], images| {
+            let logits = Tensor::from_data(TensorData::new(rows.concat(), [4, 2]), &device);
+            together(logits, images).into_data().iter::<f32>().collect::<Vec<_>>()
+        };
+        // The first image's crops: 1/2 and 1/2, 3/4 and 1/4. The second's: 0 and 1, 1/2 and 1/2.
+        let rows = [[7.0, 7.0], [3f32.ln(), 0.0], [-99.0, 99.0], [0.0, 0.0]];
+        let got = mean(rows, 2);
+        let near = |(got, expected): (&f32, f32)| (got - expected).abs() < 1e-6;
+        assert!(got.len() == 4 && got.iter().zip([0.625, 0.375, 0.25, 0.75]).all(near), "{got:?}");
+        assert_eq!(mean(rows, 4), rows.concat());
+    }
 
     #[test]
     fn a_confusion_counts() {

@@ -5,7 +5,7 @@
 use burn::tensor::TensorData;
 use data::Split;
 use image::{GrayImage, Luma};
-use models::{Model, weights};
+use models::{Framing, Model, weights};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -185,6 +185,8 @@ fn mistakes_end_with_their_codes() {
         (&["eval", "--towers", "flex,ndarray"], 1, "lenet5 has one tower. Those that have two: alexnet, "),
         (&["eval", "--towers", "flex,tpu"], 2, "no device is called 'tpu'"),
         (&["eval", "--model", "alexnet"], 1, "no weights for alexnet ship"),
+        (&["eval", "--ten-crop"], 1, "ten crops need an input that is scaled and cut; this one is centred"),
+        (&["eval", "--on-bad-image", "ask"], 1, "[possible values: fail, skip]"),
         (&["classify", "nowhere.png"], 1, "nowhere.png"),
         (&["classify"], 1, "<IMAGE>"),
         (&["profile", "lenet5", "--batch", "0"], 1, "--batch"),
@@ -238,6 +240,67 @@ fn photos_of_digits_are_read() {
         right += usize::from(answer["class"].as_str().unwrap().parse() == Ok(test.label(i)));
     }
     assert!(right >= 9, "{right} of 10");
+}
+
+/// MNIST's first test images in folders, `val/CLASS/I.png`: with 70 of them there are some of each class.
+fn digits(dir: &Path) {
+    let (test, _) = data::open_split(&data::locate("mnist").unwrap(), Split::Test).unwrap();
+    for i in 0..70 {
+        let class = dir.join("val").join(test.label(i).to_string());
+        fs::create_dir_all(&class).unwrap();
+        let pixels = test.image(i).unwrap().pixels.into_owned();
+        GrayImage::from_raw(28, 28, pixels).unwrap().save(class.join(format!("{i}.png"))).unwrap();
+    }
+}
+
+#[test]
+fn images_that_can_t_be_read_are_named_and_counted_or_fatal() {
+    let dir = tempfile::tempdir().unwrap();
+    digits(dir.path());
+    let torn = ["val/7/0.png", "val/2/1.png"];
+    torn.iter().for_each(|file| fs::write(dir.path().join(file), "torn").unwrap());
+    let eval = ["eval", "--data-dir", dir.path().to_str().unwrap(), "--json"];
+    let (code, _, err) = infer(&eval);
+    assert_eq!(code, Some(1));
+    assert!(torn.iter().any(|file| err.contains(&format!("{file}: is neither PNG nor JPEG"))), "{err}");
+    let (code, out, err) = infer(&[&eval[..], &["--on-bad-image", "skip"]].concat());
+    assert_eq!(code, Some(0), "{err}");
+    assert!(torn.iter().all(|file| err.matches(file).count() == 1), "{err}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["images"], &report["bad_images"]), (&68.into(), &2.into()));
+    let (_, out, _) = infer(&[&eval[..3], &["--on-bad-image", "skip"]].concat());
+    assert!(out.contains("\n2 more can't be read and were skipped\n"), "{out}");
+}
+
+/// LeNet-5 as if its input were cut from larger digits: what `eval` counts is what `classify` says.
+#[test]
+fn eval_takes_ten_crops_of_each_image() {
+    let dir = tempfile::tempdir().unwrap();
+    digits(dir.path());
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (network, mut card) = weights::load(weights::LENET5_MNIST, &models::device::parse("flex").unwrap()).unwrap();
+    card.input.framing = Framing::ResizeCrop { shorter: 40 };
+    fs::write(path("cut.safetensors"), weights::save(&network, &card).unwrap()).unwrap();
+    let weights = ["--weights", &path("cut.safetensors"), "--json"];
+    let eval = |more: &[&str]| json(&[&["eval", "--data-dir", &path("")][..], &weights, more].concat());
+    // Batches of 30 images.
+    let ten = eval(&["--ten-crop", "--batch", "300"]);
+    assert_eq!((&ten["images"], &ten["ten_crop"]), (&70.into(), &true.into()));
+    assert_ne!(ten["confusion"], eval(&[])["confusion"]);
+
+    let mut counted = vec![vec![0; 10]; 10];
+    for (truth, row) in counted.iter_mut().enumerate() {
+        let files = fs::read_dir(path(&format!("val/{truth}"))).unwrap();
+        let files: Vec<_> = files.map(|file| file.unwrap().path().display().to_string()).collect();
+        let files: Vec<_> = files.iter().map(String::as_str).collect();
+        let (_, out, err) = infer(&[&["classify", "--ten-crop"][..], &weights, &files[..]].concat());
+        assert_eq!(out.lines().count(), files.len(), "{err}");
+        for line in out.lines() {
+            let answer: Value = serde_json::from_str(line).unwrap();
+            row[answer["class"].as_str().unwrap().parse::<usize>().unwrap()] += 1;
+        }
+    }
+    assert_eq!(ten["confusion"], serde_json::json!(counted));
 }
 
 #[test]

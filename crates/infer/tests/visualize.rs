@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests: the lint spares only the tests themselves
 
+use data::Split;
 use image::{GenericImageView, GrayImage, Luma, RgbImage};
 use models::{Model, weights};
 use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
+use tempfile::TempDir;
 
 /// Runs `infer visualize`; its exit code, standard output and error.
 fn visualize(arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -64,8 +66,8 @@ fn every_kind_of_picture_is_drawn() {
     assert_eq!(confusion["errors"].as_u64().unwrap() as usize, errors["mistakes"].as_array().unwrap().len());
 }
 
-#[test]
-fn a_run_is_shown_epoch_by_epoch() {
+/// A run that kept LeNet-5 untrained, as if after 2 epochs, and trained, as if after 10.
+fn run_that_kept_two() -> TempDir {
     let run = tempfile::tempdir().unwrap();
     let flex = models::device::parse("flex").unwrap();
     let (shipped, card) = weights::load(weights::LENET5_MNIST, &flex).unwrap();
@@ -74,6 +76,12 @@ fn a_run_is_shown_epoch_by_epoch() {
         let path = run.path().join(format!("epoch-{epoch}.safetensors"));
         std::fs::write(path, weights::save(network, &card).unwrap()).unwrap();
     }
+    run
+}
+
+#[test]
+fn a_run_is_shown_epoch_by_epoch() {
+    let run = run_that_kept_two();
     let out = run.path().join("a.png");
     let arguments = ["evolution", "--run", run.path().to_str().unwrap(), "--limit", "200", "--maps", "3,1,0"];
     let (_, shown) = show(&arguments, &out);
@@ -87,6 +95,78 @@ fn a_run_is_shown_epoch_by_epoch() {
     assert_ne!(checkpoints[0]["hits"], checkpoints[1]["hits"]);
     let (code, _, err) = visualize(&[&arguments[..], &["--towers", "flex,ndarray", "--out", "b.png"]].concat());
     assert_eq!((code, err.contains("lenet5 has one tower")), (Some(1), true), "{err}");
+}
+
+#[test]
+fn a_gallery_looks_through_the_images_that_evolution_does() {
+    let run = run_that_kept_two();
+    let path = |name: &str| run.path().join(name).display().to_string();
+    let mut pictures = Vec::new();
+    for split in [&[][..], &["--train-split"]] {
+        let drawn = |arguments: &[&str]| {
+            let more = ["--run", &path(""), "--limit", "40"];
+            let (code, _, err) = visualize(&[arguments, &more, split].concat());
+            assert_eq!(code, Some(0), "{err}");
+        };
+        drawn(&["gallery", "--out", &path("all")]);
+        drawn(&["evolution", "--count", "8", "--out", &path("one.png")]);
+        let one = std::fs::read(path("one.png")).unwrap();
+        assert!(std::fs::read(path("all/evolution.png")).unwrap() == one, "{split:?}");
+        pictures.push(one);
+    }
+    assert!(pictures[0] != pictures[1], "both splits look alike");
+}
+
+/// MNIST's first test images in folders, every seventh of them torn.
+#[test]
+fn torn_images_are_skipped_and_the_others_keep_their_numbers() {
+    let dir = run_that_kept_two();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (mnist, _) = data::open_split(&data::locate("mnist").unwrap(), Split::Test).unwrap();
+    for i in 0..70 {
+        let class = dir.path().join("val").join(mnist.label(i).to_string());
+        std::fs::create_dir_all(&class).unwrap();
+        let digit = GrayImage::from_raw(28, 28, mnist.image(i).unwrap().pixels.into_owned()).unwrap();
+        let file = class.join(format!("{i}.png"));
+        if i % 7 == 3 { std::fs::write(file, "torn").unwrap() } else { digit.save(file).unwrap() }
+    }
+    let (images, _) = data::open_split(dir.path(), Split::Test).unwrap();
+    // Untrained, it is mistaken about most.
+    let (out, weights) = (dir.path().join("a.png"), path("epoch-2.safetensors"));
+    let data = ["--data-dir", &path("")];
+    let skip = [&data[..], &["--on-bad-image", "skip"]].concat();
+    let with = ["--weights", &weights];
+    for what in [&["top"][..], &["confusion"], &["errors"], &["evolution", "--run", &path("")]] {
+        let with: &[&str] = if what[0] == "evolution" { &[] } else { &with };
+        let (code, _, err) = visualize(&[what, with, &data, &["--out", out.to_str().unwrap()]].concat());
+        assert_eq!((code, err.contains(".png: is neither PNG nor JPEG")), (Some(1), true), "{what:?}: {err}");
+        let arguments = [what, with, &skip[..]].concat();
+        assert_eq!(show(&arguments, &out).1["bad_images"], 10, "{what:?}");
+        let (_, _, err) = visualize(&[&arguments[..], &["--out", out.to_str().unwrap()]].concat());
+        assert_eq!(err.matches("Skipped").count(), 10, "{what:?}: {err}");
+    }
+    let (_, errors) = show(&[&["errors"][..], &with, &skip[..]].concat(), &out);
+    let mistakes = errors["mistakes"].as_array().unwrap();
+    assert!(errors["images"] == 60 && mistakes.len() > 30, "{errors}");
+    for mistake in mistakes {
+        let image = mistake["image"].as_u64().unwrap() as usize;
+        assert_eq!(mistake["truth"], images.label(image).to_string(), "{mistake}");
+    }
+    let (_, top) = show(&[&["top", "--layer", "C3", "--maps", "3"][..], &with, &skip[..]].concat(), &out);
+    let hits = top["maps"][0]["hits"].as_array().unwrap();
+    assert_eq!((&top["images"], hits.len()), (&60.into(), 9));
+    for hit in hits {
+        let index = hit["image"].to_string();
+        let one = ["deconvnet", "--layer", "C3", "--maps", "3", "--index", &index];
+        let (_, shown) = show(&[&one[..], &with, &data].concat(), &out);
+        let [one, of] = [&shown["units"][0], hit].map(|v| v["activation"].as_f64().unwrap());
+        assert!((one - of).abs() < 1e-4 * of.abs(), "{hit}: {one}");
+    }
+    let gallery = |more: &[&str]| visualize(&[&["gallery", "--out", &path("all")][..], &with, more].concat());
+    assert_eq!(gallery(&data).0, Some(1));
+    let (code, _, err) = gallery(&skip);
+    assert_eq!((code, err.matches("Skipped").count()), (Some(0), 10), "{err}");
+    show(&[&["invariance", "--steps", "3"][..], &with, &skip[..]].concat(), &out);
 }
 
 #[test]

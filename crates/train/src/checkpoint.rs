@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use models::Network;
 use models::weights::{self, Tensors};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -40,6 +41,10 @@ pub struct Progress {
     /// Where its last steps were computed: `--device flex`.
     #[serde(default)]
     pub placed: String,
+    /// The images that couldn't be read, by their place among those to train, to validate and to test on, one behind the
+    /// other.
+    #[serde(default)]
+    pub bad: BTreeSet<u64>,
 }
 
 /// An epoch's numbers: a line of `metrics.csv`.

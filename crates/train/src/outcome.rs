@@ -33,7 +33,8 @@ impl Trainer {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         let (network, mut card) = weights::load(&bytes, self.placement.first())?;
         let network = self.placement.place(network)?;
-        let confusion = self.evaluate(&network, test)?;
+        let before = self.loader.images() + self.validation.as_ref().map_or(0, Samples::len);
+        let confusion = self.evaluate(&network, test, before)?;
         if let Some(training) = &mut card.training {
             training.test_error = Some(confusion.error());
         }
@@ -51,7 +52,7 @@ impl Trainer {
             train_seconds: seconds,
             images_per_second: self.progress.total_images as f64 / seconds,
             parameters: network.parameters(),
-            bad_images: self.bad.len(),
+            bad_images: self.progress.bad.len(),
             weights: path.display().to_string(),
         };
         self.run.write("summary.json", serde_json::to_string_pretty(&summary)?.as_bytes())?;

@@ -104,6 +104,7 @@ fn train_on(
         shuffle: true,
         fixed_order: recipe.data.order == Order::Constant,
         augment: recipe.data.augment(),
+        ten_crops: false,
         on_bad_image: on_bad_image.into(),
     };
     let loader = Loader::new(train, network.input().clone(), options)?;
@@ -183,7 +184,6 @@ fn train_on(
         started: now,
         saved: now,
         checkpoint_every: (Duration::from_secs(cli.checkpoint_seconds), cli.checkpoint_steps),
-        bad: Default::default(),
         warned: false,
     };
     trainer.run(stop)?;
@@ -223,7 +223,10 @@ fn whitened(
     let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
     let input = InputSpec { normalise, ..network.input().clone() };
     let started = Instant::now();
-    let fitted = data::fit_whitening(&input, whitening, train, on_bad_image.into(), dir.filter(|dir| dir.is_dir()))?;
+    let (fitted, unkept) = data::fit_whitening(&input, whitening, train, on_bad_image.into(), dir)?;
+    if let Some(problem) = unkept {
+        report.warn(&format!("{problem}. The next run fits whitening again"));
+    }
     report.say(&format!("whitening fitted on {} images, {:.0} s", train.len(), started.elapsed().as_secs_f64()));
     Ok(network.with_input(InputSpec { whitening: Some(fitted), ..input }))
 }

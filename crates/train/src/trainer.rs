@@ -21,7 +21,6 @@ use infer::{Confusion, Placement, evaluate_batches, to_tensor};
 use models::Network;
 use models::weights::{self, Card};
 use serde_json::json;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,8 +51,6 @@ pub(crate) struct Trainer {
     pub(crate) saved: Instant,
     /// How much work a power cut can cost at most: by time, and by steps.
     pub(crate) checkpoint_every: (Duration, Option<u64>),
-    /// What is wrong with each image that couldn't be read in this sitting.
-    pub(crate) bad: BTreeSet<String>,
     /// Whether it was said that nothing is learnt.
     pub(crate) warned: bool,
 }
@@ -108,7 +105,7 @@ impl Trainer {
     }
 
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<()> {
-        self.tell_of(&batch.bad);
+        self.tell_of(&batch.bad, 0);
         let n = batch.labels.len();
         // All of its images may be bad.
         if n > 0 {
@@ -149,10 +146,11 @@ impl Trainer {
         gradient_of_step(&self.network, &self.placement, batch, training.loss, training.accumulate, &mut seeds)
     }
 
-    fn tell_of(&mut self, bad: &[BadImage]) {
-        for BadImage { problem, .. } in bad {
-            if self.bad.insert(problem.clone()) {
-                self.report.warn(&format!("{problem} Skipped; {} so far", self.bad.len()));
+    /// Names each that isn't known yet, and counts it; `before` is how many images come before those that it is one of.
+    fn tell_of(&mut self, bad: &[BadImage], before: usize) {
+        for BadImage { index, problem } in bad {
+            if self.progress.bad.insert(before as u64 + u64::from(*index)) {
+                self.report.warn(&format!("{problem} Skipped; {} so far", self.progress.bad.len()));
             }
         }
     }
@@ -174,15 +172,15 @@ impl Trainer {
         }
     }
 
-    /// Counts the errors on `images`, and tells of those that can't be read.
-    pub(crate) fn evaluate(&mut self, network: &Network, images: Samples) -> Result<Confusion> {
+    /// Counts the errors on `images`, and tells of those that can't be read; `before` is as in [`Trainer::tell_of`].
+    pub(crate) fn evaluate(&mut self, network: &Network, images: Samples, before: usize) -> Result<Confusion> {
         let numbers: usize = network.input().shape().iter().product();
         let batch_size = (EVALUATION_NUMBERS / numbers).clamp(*EVALUATION.start(), *EVALUATION.end());
         let options =
             LoaderOptions { batch_size, threads: 1, on_bad_image: self.on_bad_image, ..LoaderOptions::default() };
         let loader = Loader::new(images, network.input().clone(), options)?;
         let (confusion, bad) = evaluate_batches(network, &loader, self.placement.first())?;
-        self.tell_of(&bad);
+        self.tell_of(&bad, before);
         Ok(confusion)
     }
 
@@ -211,7 +209,7 @@ impl Trainer {
         // Before anything good is replaced.
         checkpoint::ensure_finite(&self.run, &self.network.tensors())?;
         let validation_error = match self.validation.clone() {
-            Some(images) => Some(self.evaluate(&self.network.valid(), images)?.error()),
+            Some(images) => Some(self.evaluate(&self.network.valid(), images, self.loader.images())?.error()),
             None => None,
         };
         let seconds = self.seconds();

@@ -186,3 +186,80 @@ fn a_read_only_directory_is_an_error_that_changes_nothing() {
     assert!(err.contains("run/run.toml: can't be written"), "{err}");
     assert_eq!(bench.checkpoints("run"), before);
 }
+
+/// Its images are photos in folders: one to train on and one to test on are torn.
+#[test]
+fn images_that_an_earlier_sitting_couldn_t_read_are_counted() {
+    let bench = Bench::new();
+    let place = |file: &str| bench.dir.path().join("photos").join(file);
+    for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
+        fs::create_dir_all(place(class)).unwrap();
+        for i in 1..=n {
+            let photo = image::GrayImage::from_pixel(28, 28, image::Luma([40 * i]));
+            photo.save(place(&format!("{class}/{i}.png"))).unwrap();
+        }
+    }
+    ["train/a/3.png", "val/b/1.png"].into_iter().for_each(|file| fs::write(place(file), "torn").unwrap());
+    let counted = |command: &mut Command| {
+        let (code, _, err) = run(command);
+        assert_eq!(code, Some(0), "{err}");
+        let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
+        summary["bad_images"].as_u64().unwrap()
+    };
+    let photos = ["--data-dir", "photos", "--on-bad-image", "skip", "--epochs", "1", "--set", "data.validation=3"];
+    assert_eq!(counted(&mut bench.smoke("run", &photos)), 2);
+    // All is done but the test, which meets one of the two.
+    assert_eq!(counted(&mut bench.command(&["--resume", "run"])), 2);
+    assert_eq!(counted(&mut bench.command(&["--resume", "run", "--epochs", "2"])), 2);
+    // A checkpoint from before they were counted.
+    let path = bench.checkpoints("run").pop().unwrap();
+    let (tensors, progress) = models::weights::from_bytes(&fs::read(&path).unwrap(), "progress").unwrap();
+    let mut progress: Value = serde_json::from_str(&progress).unwrap();
+    assert_eq!(progress.as_object_mut().unwrap().remove("bad").unwrap().as_array().unwrap().len(), 1);
+    fs::write(&path, models::weights::to_bytes(&tensors, "progress", &progress.to_string()).unwrap()).unwrap();
+    assert_eq!(counted(&mut bench.command(&["--resume", "run"])), 1);
+}
+
+#[test]
+fn what_whitening_learned_from_an_archive_is_kept_beside_it_or_that_it_isn_t_is_said() {
+    let bench = Bench::new();
+    let place = |name: &str| bench.dir.path().join(name);
+    let images = |n: usize| data::Images {
+        channels: 3,
+        height: 32,
+        width: 32,
+        pixels: (0..n * 3072).map(|i| (i * i % 251) as u8).collect(),
+        labels: (0..n).map(|i| (i % 10) as u16).collect(),
+    };
+    let classes = (0..10).map(|class| format!("class {class}")).collect();
+    let dataset = data::Dataset { name: "few".into(), classes, train: images(40).into(), test: images(10).into() };
+    data::write_cifar10(&dataset, &place("cifar-10-batches-bin")).unwrap();
+    let archive = "cifar-10-binary.tar.gz";
+    let (code, _, err) =
+        run(Command::new("tar").current_dir(bench.dir.path()).args(["-czf", archive, "cifar-10-batches-bin"]));
+    assert_eq!(code, Some(0), "{err}");
+    let train = |out: &str| {
+        let mut command = bench.smoke(out, &["--data-dir", archive, "--epochs", "1", "--set", "data.validation=0"]);
+        command.args(["--set", "data.whitening={ contrast = 28.0, ridge = 0.1 }", "--set", "model.name=lenet5-dense"]);
+        let (code, _, err) = run(&mut command);
+        assert_eq!(code, Some(0), "{err}");
+        err
+    };
+    let beside = || fs::read_dir(bench.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let kept = || beside().find(|path| path.extension().is_some_and(|ending| ending == "stats"));
+    assert_eq!(kept(), None);
+    assert!(!train("a").contains("whitening"));
+    let path = kept().unwrap();
+    assert!(path.to_str().unwrap().contains("/cifar-10-binary.tar.gz.whitening-"), "{path:?}");
+    // The second run reads it and leaves it alone.
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    train("b");
+    assert!(bench.read("a/last.safetensors") == bench.read("b/last.safetensors"));
+    assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+    // No file takes the place of a directory with something in it, not even for root.
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("mine"), "").unwrap();
+    let err = train("c");
+    assert!(err.contains(".stats: cannot be written: ") && err.contains("The next run fits whitening again"), "{err}");
+}

@@ -2,8 +2,9 @@
 
 use super::Choice;
 use anyhow::{Result, ensure};
-use data::Split;
-use infer::{Table, evaluate, thousands};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use data::{Loader, LoaderOptions, OnBadImage, Split};
+use infer::{Table, evaluate_batches, thousands};
 use serde::Serialize;
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,12 +18,30 @@ pub struct Arguments {
     /// Folder with the data set [default: the one that ships under the name that the weights were trained on]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Images in a batch
+    /// Images in a batch; with --ten-crop, crops of images
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     batch: u32,
+    /// Look at each image ten ways, corners and middle and their mirror images, and count the mean probability's answer
+    #[arg(long)]
+    ten_crop: bool,
+    #[command(flatten)]
+    bad: BadImages,
     /// One JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What becomes of images that can't be decoded.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct BadImages {
+    /// What becomes of an image of the data set that can't be decoded: skip names and counts it, and goes on without it
+    #[arg(long, value_name = "WHAT", default_value = "fail")]
+    #[arg(value_parser = PossibleValuesParser::new(["fail", "skip"]).map(what))]
+    pub on_bad_image: OnBadImage,
+}
+
+fn what(word: String) -> OnBadImage {
+    if word == "skip" { OnBadImage::Skip } else { OnBadImage::Fail }
 }
 
 #[derive(Serialize)]
@@ -30,7 +49,9 @@ struct Report<'a> {
     model: &'a str,
     dataset: &'a str,
     device: String,
+    ten_crop: bool,
     images: u64,
+    bad_images: usize,
     errors: u64,
     error: f64,
     top1: f64,
@@ -65,9 +86,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         network.classes()
     );
     let dataset = dir.file_name().map_or_else(|| dir.display().to_string(), |n| n.to_string_lossy().into_owned());
+    let batch_size = arguments.batch.div_ceil(if arguments.ten_crop { 10 } else { 1 }) as usize;
+    let (ten_crops, on_bad_image) = (arguments.ten_crop, arguments.bad.on_bad_image);
+    let options = LoaderOptions { batch_size, threads: 1, ten_crops, on_bad_image, ..LoaderOptions::default() };
+    let loader = Loader::new(images, network.input().clone(), options)?;
     let start = Instant::now();
-    let confusion = evaluate(&network, images, arguments.batch as usize, placement.first())?;
+    let (confusion, bad) = evaluate_batches(&network, &loader, placement.first())?;
     let seconds = start.elapsed().as_secs_f64();
+    for (i, image) in bad.iter().enumerate() {
+        eprintln!("warning: {} Skipped; {} so far", image.problem, i + 1);
+    }
 
     let rows = (0..network.classes()).map(|i| Class {
         class: &card.classes[i],
@@ -79,7 +107,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         model: &card.model.name,
         dataset: &dataset,
         device: placement.to_string(),
+        ten_crop: ten_crops,
         images: confusion.total(),
+        bad_images: bad.len(),
         errors: confusion.errors(),
         error: confusion.error(),
         top1: 1.0 - confusion.error(),
@@ -99,16 +129,21 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 fn print(out: &mut impl Write, report: &Report) -> Result<()> {
     writeln!(
         out,
-        "{} on {}: {} errors in {} images, {:.2} % (top-1 {:.2} %), {:.0} images/s on {}\n",
+        "{} on {}: {} errors in {} images{}, {:.2} % (top-1 {:.2} %), {:.0} images/s on {}",
         report.model,
         report.dataset,
         report.errors,
         thousands(report.images as usize),
+        if report.ten_crop { " by ten crops" } else { "" },
         100.0 * report.error,
         100.0 * report.top1,
         report.images_per_second,
         report.device
     )?;
+    if report.bad_images > 0 {
+        writeln!(out, "{} more can't be read and were skipped", report.bad_images)?;
+    }
+    writeln!(out)?;
     let percent = |share: Option<f64>| share.map_or_else(|| "–".into(), |s| format!("{:.2} %", 100.0 * s));
     let mut table = Table::new(&["class", ">images", ">recognised", ">right when said"]);
     for class in &report.classes {

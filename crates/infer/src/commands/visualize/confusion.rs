@@ -1,6 +1,6 @@
 //! `infer visualize confusion` and `infer visualize errors`.
 
-use super::inside::{Inside, Set, values};
+use super::inside::{Inside, Through, values};
 use super::{Common, Shown};
 use anyhow::{Result, ensure};
 use burn::tensor::activation;
@@ -14,7 +14,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
-    set: Set,
+    through: Through,
 }
 
 /// Arguments of `infer visualize errors`.
@@ -23,7 +23,7 @@ pub struct ErrorArguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
-    set: Set,
+    through: Through,
     /// How many, the surest first
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
     count: u16,
@@ -31,13 +31,13 @@ pub struct ErrorArguments {
 
 impl Arguments {
     pub fn run(&self, inside: &Inside) -> Result<Shown> {
-        confusion(inside, &self.set)
+        confusion(inside, &self.through)
     }
 }
 
 impl ErrorArguments {
     pub fn run(&self, inside: &Inside) -> Result<Shown> {
-        errors(inside, &self.set, self.count.into())
+        errors(inside, &self.through, self.count.into())
     }
 }
 
@@ -49,30 +49,30 @@ struct Mistake {
     probability: f32,
 }
 
-/// Classifies everything.
-fn classify(inside: &Inside, set: &Set) -> Result<(Confusion, Vec<Mistake>)> {
+/// Classifies everything, and says how many images were skipped.
+fn classify(inside: &Inside, through: &Through) -> Result<(Confusion, Vec<Mistake>, usize)> {
     let classes = inside.network.classes();
-    let images = inside.images(set)?;
-    let (mut confusion, mut mistakes, mut image) = (Confusion::new(classes), Vec::new(), 0);
-    inside.each_batch(&images, "classifying", |batch, labels| {
-        let probabilities = values(activation::softmax(inside.network.forward(batch)?, 1));
-        for (row, &truth) in probabilities.chunks_exact(classes).zip(labels) {
-            let (truth, answer) = (usize::from(truth), best(row));
+    let images = inside.images(&through.set)?;
+    let (mut confusion, mut mistakes) = (Confusion::new(classes), Vec::new());
+    let bad = inside.each_batch(&images, through.bad.on_bad_image, "classifying", |tensor, batch| {
+        let probabilities = values(activation::softmax(inside.network.forward(tensor)?, 1));
+        let rows = probabilities.chunks_exact(classes);
+        for ((row, &truth), &image) in rows.zip(&batch.labels).zip(&batch.indices) {
+            let (image, truth, answer) = (image as usize, usize::from(truth), best(row));
             ensure!(truth < classes, "the data set has class {truth}, the network knows {classes}");
             confusion.add(truth, answer);
             if truth != answer {
                 mistakes.push(Mistake { image, truth, answer, probability: row[answer] });
             }
-            image += 1;
         }
         Ok(())
     })?;
-    Ok((confusion, mistakes))
+    Ok((confusion, mistakes, bad))
 }
 
 /// The matrix as a table of coloured cells with their counts.
-pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
-    let (confusion, _) = classify(inside, set)?;
+pub fn confusion(inside: &Inside, through: &Through) -> Result<Shown> {
+    let (confusion, _, bad) = classify(inside, through)?;
     let rows = confusion.rows();
     let classes = &inside.card.classes;
     let n = rows.len();
@@ -130,8 +130,8 @@ pub fn confusion(inside: &Inside, set: &Set) -> Result<Shown> {
     );
     sheet.row(vec![Block::new("", 1, vec![Tile::new(picture, "")])]);
     let numbers = json!({
-        "model": inside.name(), "images": confusion.total(), "errors": confusion.errors(), "classes": classes,
-        "confusion": rows,
+        "model": inside.name(), "images": confusion.total(), "bad_images": bad, "errors": confusion.errors(),
+        "classes": classes, "confusion": rows,
     });
     Ok(Shown { picture: sheet.draw()?, numbers })
 }
@@ -142,10 +142,10 @@ pub fn are_digits(classes: &[String]) -> bool {
 }
 
 /// The images that are taken for another class.
-pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
-    let (confusion, mut mistakes) = classify(inside, set)?;
+pub fn errors(inside: &Inside, through: &Through, count: usize) -> Result<Shown> {
+    let (confusion, mut mistakes, bad) = classify(inside, through)?;
     mistakes.sort_by(|a, b| b.probability.total_cmp(&a.probability));
-    let images = inside.images(set)?;
+    let images = inside.images(&through.set)?;
     let classes = &inside.card.classes;
     let short = |class: usize| classes[class].split(',').next().unwrap_or_default().to_string();
     // Digits fit beside each other below a small picture, names have a line each below a larger one.
@@ -172,7 +172,7 @@ pub fn errors(inside: &Inside, set: &Set, count: usize) -> Result<Shown> {
         json!({ "image": m.image, "truth": classes[m.truth], "answer": classes[m.answer], "probability": m.probability })
     });
     let numbers = json!({
-        "model": inside.name(), "images": confusion.total(), "mistakes": each.collect::<Vec<_>>(),
+        "model": inside.name(), "images": confusion.total(), "bad_images": bad, "mistakes": each.collect::<Vec<_>>(),
     });
     Ok(Shown { picture: sheet.draw()?, numbers })
 }

@@ -1,12 +1,13 @@
 //! `infer visualize evolution`.
 
-use super::inside::{Inside, Looks, Maps, Set, number};
+use super::inside::{Inside, Looks, Maps, Through, number};
 use super::{Shown, check_place, top};
 use anyhow::{Context, Result, bail};
 use infer::picture::{Block, Sheet, Tile};
 use infer::{Placement, PlacementArguments};
 use models::{Method, weights};
 use serde_json::json;
+use std::cell::RefCell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,7 @@ pub struct Arguments {
     #[command(flatten)]
     placement: PlacementArguments,
     #[command(flatten)]
-    set: Set,
+    through: Through,
     #[command(flatten)]
     maps: Maps,
     /// Where to write the picture, a PNG
@@ -35,7 +36,7 @@ pub struct Arguments {
 impl Arguments {
     pub fn run(&self) -> Result<()> {
         check_place(&self.out)?;
-        let shown = show(&self.run, &self.placement.place_once()?, &self.set, &self.maps, &self.looks)?;
+        let shown = show(&self.run, &self.placement.place_once()?, &self.through, &self.maps, &self.looks)?;
         shown.write(&self.out)?;
         let mut out = std::io::stdout().lock();
         if self.json {
@@ -70,27 +71,31 @@ pub fn checkpoints(run: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// A row for each map, a column for each checkpoint: the strongest activation of all images at that time, projected.
-pub fn show(run: &Path, placement: &Placement, set: &Set, maps: &Maps, looks: &Looks) -> Result<Shown> {
+pub fn show(run: &Path, placement: &Placement, through: &Through, maps: &Maps, looks: &Looks) -> Result<Shown> {
     let found = checkpoints(run)?;
     let mut columns = Vec::new();
     let mut title = (String::new(), String::new());
+    let (mut bad, mut skipped) = (0, RefCell::default());
     for (epoch, path) in &found {
         let bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
         let (network, card) = weights::load(&bytes, placement.first()).with_context(|| path.display().to_string())?;
-        let inside = Inside::new(placement.place(network)?, card, looks.clone());
+        // Each checkpoint sees the same images: one that is skipped is named once.
+        let inside = Inside { skipped, ..Inside::new(placement.place(network)?, card, looks.clone()) };
         let row = inside.layer(maps.layer.as_deref())?;
         let chosen = inside.maps(maps, &row)?;
-        let images = inside.images(set)?;
-        let top = top::strongest(&inside, &images, &row, chosen, 1)?;
+        let images = inside.images(&through.set)?;
+        let (top, unread) = top::strongest(&inside, &images, through.bad.on_bad_image, &row, chosen, 1)?;
+        bad = unread;
         let mut column = Vec::new();
-        for (map, hits) in top.hits() {
-            let (projections, _) = top::patches(&inside, &images, &row, hits, Method::default())?;
+        for (map, hits) in top {
+            let (projections, _) = top::patches(&inside, &images, &row, &hits, Method::default())?;
             column.push((map, hits.first().copied(), projections.into_iter().next()));
         }
         title = (
             format!("{}: how {} formed", inside.name(), row.name),
-            format!("each map's strongest activation among {} images, sent back, epoch by epoch", images.len()),
+            format!("each map's strongest activation among {} images, sent back, epoch by epoch", images.len() - bad),
         );
+        skipped = inside.skipped;
         columns.push((*epoch, column));
     }
     let mut sheet = Sheet::new(title.0, title.1);
@@ -110,5 +115,5 @@ pub fn show(run: &Path, placement: &Placement, set: &Set, maps: &Maps, looks: &L
         .iter()
         .map(|(epoch, column)| json!({ "epoch": epoch, "hits": column.iter().map(|c| c.1).collect::<Vec<_>>() }))
         .collect();
-    Ok(Shown { picture: sheet.draw()?, numbers: json!({ "run": run, "checkpoints": numbers }) })
+    Ok(Shown { picture: sheet.draw()?, numbers: json!({ "run": run, "bad_images": bad, "checkpoints": numbers }) })
 }

@@ -2,8 +2,9 @@
 
 use super::correspondence::Marked;
 use super::deconvnet::Whole;
-use super::inside::{Inside, Looks, Maps, Set, Source};
+use super::inside::{Inside, Looks, Maps, Source, Through};
 use super::{Shown, activations, confusion, correspondence, deconvnet, evolution, filters, invariance, occlusion, top};
+use crate::commands::eval::BadImages;
 use anyhow::{Context, Result};
 use models::Method;
 use std::io::Write;
@@ -17,6 +18,8 @@ pub struct Arguments {
     choice: super::super::Choice,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    bad: BadImages,
     /// Layer [default: the last convolution with more than one unit in a map]
     #[arg(long)]
     layer: Option<String>,
@@ -47,7 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         Ok(())
     };
     let inside = Inside::new(network, card, looks.clone());
-    let shot = inside.shot(source)?;
+    let through = Through { set: source.set.clone(), bad: arguments.bad };
+    let shot = inside.shot_or_next(source, through.bad.on_bad_image)?;
     let maps = Maps { layer: layer.clone(), maps: Vec::new(), count: 16 };
     let methods = [Method::default(), Method::Guided, Method::Gradient];
     write("filters", filters::show(&inside))?;
@@ -61,13 +65,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if source.image.is_some() && source.set.data_dir.is_none() {
         return Ok(());
     }
-    let shots = inside.shots(&source.set, 5)?;
+    let shots = inside.shots(&through, 5)?;
     write("invariance", invariance::show(&inside, &shots, &feature_layers(&inside.network), 41, None))?;
-    write("top", top::show(&inside, &source.set, &maps, 9, Method::default()))?;
-    write("confusion", confusion::confusion(&inside, &source.set))?;
+    write("top", top::show(&inside, &through, &maps, 9, Method::default()))?;
+    write("confusion", confusion::confusion(&inside, &through))?;
     // As many as fit on a page.
     let most = if confusion::are_digits(&inside.card.classes) { 96 } else { 40 };
-    write("errors", confusion::errors(&inside, &source.set, most))?;
+    write("errors", confusion::errors(&inside, &through, most))?;
     if let Some(parts) = &arguments.parts {
         let (marked, layers, fill) = (Marked::read(parts)?, correspondence::layers(&inside)?, inside.fill(None)?);
         let shown = correspondence::show(&inside, &marked, &source.set, &layers, &fill, 10, Zero::Own);
@@ -75,8 +79,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(run) = &arguments.run {
         let few = Maps { count: 8, ..maps };
-        let set = Set { train_split: true, ..source.set.clone() };
-        write("evolution", evolution::show(run, &placement, &set, &few, looks))?;
+        write("evolution", evolution::show(run, &placement, &through, &few, looks))?;
     }
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! A network to look into: its images, its data, its colours.
 
 use crate::commands::classify::prepare;
+use crate::commands::eval::BadImages;
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
-use data::{Loader, LoaderOptions, Samples, Split, prepare_into};
+use data::{Batch, Loader, LoaderOptions, OnBadImage, Samples, Split, prepare_into};
 use indicatif::{ProgressBar, ProgressStyle};
 use infer::picture::{Picture, grey, signed, viridis};
 use infer::to_tensor;
 use models::weights::Card;
 use models::{Network, Row};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 pub use visualize::values;
@@ -76,6 +79,15 @@ pub struct Set {
     pub limit: Option<u32>,
 }
 
+/// A data set to look through, and what becomes of images that can't be read.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Through {
+    #[command(flatten)]
+    pub set: Set,
+    #[command(flatten)]
+    pub bad: BadImages,
+}
+
 /// Which maps of which layer.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Maps {
@@ -106,12 +118,14 @@ pub struct Inside {
     pub card: Card,
     pub device: Device,
     pub looks: Looks,
+    /// What is wrong with each image that was skipped so far.
+    pub skipped: RefCell<BTreeSet<String>>,
 }
 
 impl Inside {
     pub fn new(network: Network, card: Card, looks: Looks) -> Self {
         let device = network.devices().into_iter().next().unwrap_or_default();
-        Self { network, card, device, looks }
+        Self { network, card, device, looks, skipped: RefCell::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -120,6 +134,11 @@ impl Inside {
 
     /// The image asked for.
     pub fn shot(&self, source: &Source) -> Result<Shot> {
+        self.shot_or_next(source, OnBadImage::Fail)
+    }
+
+    /// The image asked for, or, if it is one of a data set that can't be read and may be skipped, the next that can.
+    pub fn shot_or_next(&self, source: &Source, on_bad_image: OnBadImage) -> Result<Shot> {
         match &source.image {
             Some(path) => {
                 let (values, _) = prepare(path, &self.card.input, 1)?;
@@ -128,26 +147,56 @@ impl Inside {
             }
             None => {
                 let images = self.images(&source.set)?;
-                self.shot_of(&images, source.index)
+                let (index, all) = (source.index, images.len());
+                ensure!(index < all, "--index {index}: the data set has {all} images, numbered from 0");
+                let found = self.first(&images, index..all, on_bad_image)?;
+                found.with_context(|| format!("no image of the data set from {index} on can be read"))
             }
         }
     }
 
+    /// The first of the images `indices`, or, if those that can't be read may be skipped, the first that can.
+    fn first(
+        &self,
+        images: &Samples,
+        indices: impl Iterator<Item = usize>,
+        on_bad_image: OnBadImage,
+    ) -> Result<Option<Shot>> {
+        for index in indices {
+            match self.shot_of(images, index) {
+                Err(error) if on_bad_image == OnBadImage::Skip => self.skip(&format!("{error:#}")),
+                shot => return shot.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Names an image that is skipped, once.
+    fn skip(&self, problem: &str) {
+        let mut skipped = self.skipped.borrow_mut();
+        if skipped.insert(problem.into()) {
+            eprintln!("warning: {problem} Skipped; {} so far", skipped.len());
+        }
+    }
+
     /// Image `index` of a data set.
+    ///
+    /// # Panics
+    /// If there is none.
     pub fn shot_of(&self, images: &Samples, index: usize) -> Result<Shot> {
-        ensure!(index < images.len(), "--index {index}: the data set has {} images, numbered from 0", images.len());
         let mut values = vec![0.0; self.card.input.shape().iter().product()];
-        prepare_into(&self.card.input, images.image(index)?.view(), &mut values)?;
+        let prepared = prepare_into(&self.card.input, images.image(index)?.view(), &mut values);
+        prepared.with_context(|| format!("image {index}"))?;
         let truth = Some(usize::from(images.label(index)));
         Ok(Shot { tensor: self.tensor(values), name: format!("image {index}"), truth })
     }
 
     /// The first image of each of the first `count` classes.
-    pub fn shots(&self, set: &Set, count: usize) -> Result<Vec<Shot>> {
-        let images = self.images(set)?;
-        let first = |class| (0..images.len()).find(|&i| usize::from(images.label(i)) == class);
-        let firsts = (0..self.network.classes()).filter_map(first);
-        firsts.take(count).map(|index| self.shot_of(&images, index)).collect()
+    pub fn shots(&self, through: &Through, count: usize) -> Result<Vec<Shot>> {
+        let images = &self.images(&through.set)?;
+        let of = |class: usize| (0..images.len()).filter(move |&i| usize::from(images.label(i)) == class);
+        let firsts = (0..self.network.classes()).map(|class| self.first(images, of(class), through.bad.on_bad_image));
+        firsts.filter_map(|shot| shot.transpose()).take(count).collect()
     }
 
     /// The data set asked for.
@@ -166,26 +215,33 @@ impl Inside {
         Ok(images.take(limit))
     }
 
-    /// Shows every image to `see`, a batch at a time: its tensor and its labels.
+    /// Shows every image to `see`, a batch at a time: its tensor, and whose it is. Says how many were skipped.
     pub fn each_batch(
         &self,
         images: &Samples,
+        on_bad_image: OnBadImage,
         what: &str,
-        mut see: impl FnMut(Tensor<4>, &[u16]) -> Result<()>,
-    ) -> Result<()> {
+        mut see: impl FnMut(Tensor<4>, &Batch) -> Result<()>,
+    ) -> Result<usize> {
         // Some tens of megabytes of maps at a time.
         let units: usize = self.network.summary().iter().map(|row| row.spec.output.iter().product::<usize>()).sum();
         let batch_size = (8_000_000 / units.max(1)).clamp(1, 200);
-        let options = LoaderOptions { batch_size, threads: 1, ..LoaderOptions::default() };
+        let options = LoaderOptions { batch_size, threads: 1, on_bad_image, ..LoaderOptions::default() };
         let loader = Loader::new(images.clone(), self.card.input.clone(), options)?;
         let bar = progress(images.len(), what);
+        let mut bad = 0;
         for batch in loader.epoch(0, 0) {
             let batch = batch?;
-            see(to_tensor(&batch, &self.device), &batch.labels)?;
-            bar.inc(batch.labels.len() as u64);
+            batch.bad.iter().for_each(|image| bar.suspend(|| self.skip(&image.problem)));
+            bad += batch.bad.len();
+            if !batch.labels.is_empty() {
+                see(to_tensor(&batch, &self.device), &batch)?;
+            }
+            bar.inc((batch.labels.len() + batch.bad.len()) as u64);
         }
         bar.finish_and_clear();
-        Ok(())
+        ensure!(bad < images.len(), "none of {} images can be read", images.len());
+        Ok(bad)
     }
 
     /// `[1, C, H, W]`.

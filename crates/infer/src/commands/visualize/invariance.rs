@@ -1,6 +1,6 @@
 //! `infer visualize invariance`.
 
-use super::inside::{Inside, Set, Shot, values};
+use super::inside::{Inside, Shot, Through, values};
 use super::{Common, Shown};
 use anyhow::{Result, ensure};
 use infer::picture::{Area, Block, CATEGORIES, Picture, Sheet, Tile};
@@ -18,7 +18,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
     #[command(flatten)]
-    set: Set,
+    through: Through,
     /// First and last feature layer [default: the first layer, and the last before the classifier]
     #[arg(long, value_name = "FIRST,LAST", value_delimiter = ',')]
     layers: Vec<String>,
@@ -35,7 +35,7 @@ impl Arguments {
     pub fn run(&self, inside: &Inside) -> Result<Shown> {
         let source = |path: &PathBuf| super::inside::Source { image: Some(path.clone()), ..Default::default() };
         let shots = match &self.image[..] {
-            [] => inside.shots(&self.set, 5)?,
+            [] => inside.shots(&self.through, 5)?,
             paths => paths.iter().map(|path| inside.shot(&source(path))).collect::<Result<_>>()?,
         };
         let layers = match &self.layers[..] {

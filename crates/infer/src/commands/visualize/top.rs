@@ -1,10 +1,10 @@
 //! `infer visualize top`.
 
-use super::inside::{Inside, Maps, Set, corners, number, values};
+use super::inside::{Inside, Maps, Through, corners, number, values};
 use super::{Common, Shown};
 use anyhow::Result;
 use burn::tensor::Tensor;
-use data::Samples;
+use data::{OnBadImage, Samples};
 use infer::picture::{Block, Picture, Sheet, Tile};
 use models::{Method, Row};
 use serde_json::json;
@@ -16,7 +16,7 @@ pub struct Arguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
-    set: Set,
+    through: Through,
     #[command(flatten)]
     maps: Maps,
     /// Activations of each map
@@ -29,22 +29,23 @@ pub struct Arguments {
 
 impl Arguments {
     pub fn run(&self, inside: &Inside) -> Result<Shown> {
-        show(inside, &self.set, &self.maps, self.top.into(), self.method)
+        show(inside, &self.through, &self.maps, self.top.into(), self.method)
     }
 }
 
 /// For each map a block of projections beside a block of the patches that made them.
-pub fn show(inside: &Inside, set: &Set, maps: &Maps, count: usize, method: Method) -> Result<Shown> {
+pub fn show(inside: &Inside, through: &Through, maps: &Maps, count: usize, method: Method) -> Result<Shown> {
     let row = inside.layer(maps.layer.as_deref())?;
     let chosen = inside.maps(maps, &row)?;
-    let images = inside.images(set)?;
-    let top = strongest(inside, &images, &row, chosen, count)?;
+    let images = inside.images(&through.set)?;
+    let (top, bad) = strongest(inside, &images, through.bad.on_bad_image, &row, chosen, count)?;
+    let seen = images.len() - bad;
     let columns = (count as f64).sqrt().ceil() as usize;
     let side = (inside.side() * 2 / 3).max(16);
     let mut pairs = Vec::new();
     let mut numbers = Vec::new();
-    for (map, hits) in top.hits() {
-        let (projections, patches) = patches(inside, &images, &row, hits, method)?;
+    for (map, hits) in top {
+        let (projections, patches) = patches(inside, &images, &row, &hits, method)?;
         let tile = |picture: Picture| Tile::new(picture.fit(side), "");
         let strongest = hits.first().map_or(0.0, |hit| hit.activation);
         let mut back = Block::new(
@@ -65,11 +66,9 @@ pub fn show(inside: &Inside, set: &Set, maps: &Maps, count: usize, method: Metho
     let mut sheet = Sheet::new(
         format!("{}: strongest activations of {}", inside.name(), row.name),
         format!(
-            "the {count} strongest of each map among {} images, sent back by {method} (left), and the {}x{} pixels that \
-             the unit sees (right)",
-            images.len(),
-            field.height,
-            field.width
+            "the {count} strongest of each map among {seen} images, sent back by {method} (left), and the {}x{} pixels \
+             that the unit sees (right)",
+            field.height, field.width
         ),
     );
     let across = if pairs.len() > 4 { 4 } else { 2 };
@@ -78,20 +77,34 @@ pub fn show(inside: &Inside, set: &Set, maps: &Maps, count: usize, method: Metho
         sheet.row(pairs.by_ref().take(across).flatten().collect());
     }
     let numbers = json!({
-        "model": inside.name(), "layer": row.name, "images": images.len(), "method": method.to_string(), "maps": numbers,
+        "model": inside.name(), "layer": row.name, "images": seen, "bad_images": bad, "method": method.to_string(),
+        "maps": numbers,
     });
     Ok(Shown { picture: sheet.draw()?, numbers })
 }
 
-/// The strongest activations of each of `maps` over `images`.
-pub fn strongest(inside: &Inside, images: &Samples, row: &Row, maps: Vec<usize>, count: usize) -> Result<Top> {
-    let mut top = Top::new(maps, count);
-    inside.each_batch(images, &format!("looking through {}", row.name), |batch, _| {
-        let (_, trace) = inside.network.forward_traced(batch)?;
+/// A map and its strongest activations.
+type Strongest = (usize, Vec<Hit>);
+
+/// Each of `maps` with its strongest activations over `images`, and how many of the images were skipped.
+pub fn strongest(
+    inside: &Inside,
+    images: &Samples,
+    on_bad_image: OnBadImage,
+    row: &Row,
+    maps: Vec<usize>,
+    count: usize,
+) -> Result<(Vec<Strongest>, usize)> {
+    let (mut top, mut seen) = (Top::new(maps, count), Vec::new());
+    let bad = inside.each_batch(images, on_bad_image, &format!("looking through {}", row.name), |tensor, batch| {
+        let (_, trace) = inside.network.forward_traced(tensor)?;
         top.see(trace.output(&row.name).expect("the layer was found"));
+        seen.extend_from_slice(&batch.indices);
         Ok(())
     })?;
-    Ok(top)
+    // `Top` numbers what it saw, the data set what it holds.
+    let numbered = |hit: &Hit| Hit { image: seen[hit.image] as usize, ..*hit };
+    Ok((top.hits().map(|(map, hits)| (map, hits.iter().map(numbered).collect())).collect(), bad))
 }
 
 /// Each hit's projection, and the image where the unit sees it, both cut to the unit's receptive field.
