@@ -314,3 +314,17 @@ fn the_weights_that_ship_are_as_good_as_their_card_says() {
     let counted: u64 = confusion.iter().flat_map(|row| row.as_array().unwrap()).map(|n| n.as_u64().unwrap()).sum();
     assert_eq!(counted, 10_000);
 }
+
+#[test]
+fn photos_of_cifar_s_classes_are_read() {
+    // The first test image of each class.
+    let names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+    let paths = names.map(|name| format!("{}/tests/cifar10/{name}.jpg", env!("CARGO_MANIFEST_DIR")));
+    let arguments = ["classify", "--model", "nin-cifar10", "--json"];
+    let (code, out, err) = infer(&[&arguments[..], &paths.each_ref().map(String::as_str)].concat());
+    assert_eq!(code, Some(0), "{err}");
+    let answers: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), names.len());
+    let right = answers.iter().zip(names).filter(|(answer, name)| answer["class"] == *name).count();
+    assert!(right >= 8, "{right} of 10: {out}");
+}

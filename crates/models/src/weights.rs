@@ -16,6 +16,19 @@ use serde::{Deserialize, Serialize};
 /// LeNet-5 trained on MNIST by the recipe `lenet5-mnist`: the file's card says how and how well.
 pub const LENET5_MNIST: &[u8] = include_bytes!("../weights/lenet5-mnist.safetensors");
 
+/// Network in Network trained on CIFAR-10 by the recipe `nin-cifar10-short`: 4 MB, in a program only if it names them.
+pub const NIN_CIFAR10: &[u8] = include_bytes!("../weights/nin-cifar10.safetensors");
+
+/// The weights that ship for `model`, if any do: [`LENET5_MNIST`] for `lenet5`, [`NIN_CIFAR10`] for `nin-cifar10`. A
+/// program that calls this has both in it.
+pub fn shipped(model: &str) -> Option<&'static [u8]> {
+    match model {
+        "lenet5" => Some(LENET5_MNIST),
+        "nin-cifar10" => Some(NIN_CIFAR10),
+        _ => None,
+    }
+}
+
 /// The header's key for the [`Card`], in JSON. One key, so that a file's bytes are a function of what it holds.
 const CARD: &str = "card";
 

@@ -37,7 +37,7 @@ impl Choice {
     /// As [`Choice::load`]; where neither `--weights` is given nor any ship, weights that nobody has trained.
     pub fn load_or_draw(&self) -> Result<(Network, Card, Placement)> {
         match self.model.as_deref().map(zoo::find).transpose()? {
-            Some(variant) if self.weights.is_none() && variant.name != "lenet5" => {
+            Some(variant) if self.weights.is_none() && weights::shipped(variant.name).is_none() => {
                 let placement = self.placement.place_once()?;
                 let network = placed(&placement, Model::named(variant.name)?.build(0, placement.first())?)?;
                 eprintln!("no --weights: {} gets weights drawn from seed 0, untrained", variant.name);
@@ -57,13 +57,16 @@ impl Choice {
                 let bytes = std::fs::read(path).with_context(|| format!("{}: can't be read", path.display()))?;
                 (bytes.into(), path.display().to_string())
             }
-            None => match wanted.map_or("lenet5", |v| v.name) {
-                "lenet5" => (std::borrow::Cow::Borrowed(weights::LENET5_MNIST), String::from("the weights that ship")),
-                other => bail!(
-                    "no weights for {other} ship with this program: give --weights FILE. \
-                     `cargo run -p train -- --set model.name={other}` trains some"
-                ),
-            },
+            None => {
+                let name = wanted.map_or("lenet5", |v| v.name);
+                let Some(bytes) = weights::shipped(name) else {
+                    bail!(
+                        "no weights for {name} ship with this program: give --weights FILE. \
+                         `cargo run -p train -- --set model.name={name}` trains some"
+                    )
+                };
+                (std::borrow::Cow::Borrowed(bytes), String::from("the weights that ship"))
+            }
         };
         let import = formats::read(&bytes, self.model.as_deref(), placement.first()).with_context(|| from)?;
         for note in import.notes {
