@@ -132,7 +132,7 @@ fn print(out: &mut impl Write, report: &Report) -> Result<()> {
         "{} on {}: {} errors in {} images{}, {:.2} % (top-1 {:.2} %), {:.0} images/s on {}",
         report.model,
         report.dataset,
-        report.errors,
+        thousands(report.errors as usize),
         thousands(report.images as usize),
         if report.ten_crop { " by ten crops" } else { "" },
         100.0 * report.error,

@@ -108,13 +108,14 @@ pub fn confusion(inside: &Inside, through: &Through) -> Result<Shown> {
         }
     }
     if margin > 0 {
-        for (i, class) in classes.iter().enumerate() {
-            let name: String = class.chars().take(12).collect();
-            let mut label = Picture::new(measure(&name, 13)? + 2, 16, [255; 3]);
-            write(&mut label, &name, 0, 0, 13, [0; 3])?;
-            // A short name stands, a long one is turned to fit.
-            let fits = label.width < cell;
-            let label = if fits { label } else { label.turned() };
+        let names: Vec<String> = classes.iter().map(|class| class.chars().take(12).collect()).collect();
+        let widths = names.iter().map(|name| Ok(measure(name, 13)? + 2)).collect::<Result<Vec<_>>>()?;
+        // Short names stand; if one is too long, all are turned to fit.
+        let fit = widths.iter().all(|&width| width < cell);
+        for (i, (name, width)) in names.iter().zip(widths).enumerate() {
+            let mut label = Picture::new(width, 16, [255; 3]);
+            write(&mut label, name, 0, 0, 13, [0; 3])?;
+            let label = if fit { label } else { label.turned() };
             let left = margin + i * cell + (cell - label.width.min(cell)) / 2;
             picture.place(&label, margin.saturating_sub(label.height + 3), left);
         }
@@ -123,7 +124,7 @@ pub fn confusion(inside: &Inside, through: &Through) -> Result<Shown> {
         format!("{}: who is taken for whom", inside.name()),
         format!(
             "{} errors in {} images, {:.2} %; a row for each true class, a column for each answer",
-            confusion.errors(),
+            infer::thousands(confusion.errors() as usize),
             infer::thousands(confusion.total() as usize),
             100.0 * confusion.error()
         ),
@@ -163,7 +164,7 @@ pub fn errors(inside: &Inside, through: &Through, count: usize) -> Result<Shown>
         format!("{}: mistakes", inside.name()),
         format!(
             "true class → answer and its probability; {shown} of {} mistakes in {} images, the surest first",
-            mistakes.len(),
+            infer::thousands(mistakes.len()),
             infer::thousands(confusion.total() as usize)
         ),
     );

@@ -93,7 +93,10 @@ pub fn show(run: &Path, placement: &Placement, through: &Through, maps: &Maps, l
         }
         title = (
             format!("{}: how {} formed", inside.name(), row.name),
-            format!("each map's strongest activation among {} images, sent back, epoch by epoch", images.len() - bad),
+            format!(
+                "each map's strongest activation among {} images, sent back, epoch by epoch",
+                infer::thousands(images.len() - bad)
+            ),
         );
         skipped = inside.skipped;
         columns.push((*epoch, column));

@@ -108,7 +108,7 @@ pub fn show(inside: &Inside, shots: &[Shot], layers: &[String; 2], steps: usize,
         numbers.push(json!({ "change": name, "unit": unit, "at": xs, "images": lines }));
     }
     let legend = shots.iter().zip(&classes).enumerate().map(|(i, (shot, &class))| {
-        let swatch = Picture::new(130, 8, CATEGORIES[i % CATEGORIES.len()]);
+        let swatch = Picture::new(170, 8, CATEGORIES[i % CATEGORIES.len()]);
         Tile::new(swatch, format!("{}: {}", shot.name, inside.card.classes[class]))
     });
     sheet.row(vec![Block::new("", 6, legend.collect())]);

@@ -66,9 +66,11 @@ pub fn show(inside: &Inside, through: &Through, maps: &Maps, count: usize, metho
     let mut sheet = Sheet::new(
         format!("{}: strongest activations of {}", inside.name(), row.name),
         format!(
-            "the {count} strongest of each map among {seen} images, sent back by {method} (left), and the {}x{} pixels \
-             that the unit sees (right)",
-            field.height, field.width
+            "the {count} strongest of each map among {} images, sent back by {method} (left), and the {}x{} pixels that \
+             the unit sees (right)",
+            infer::thousands(seen),
+            field.height,
+            field.width
         ),
     );
     let across = if pairs.len() > 4 { 4 } else { 2 };
