@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests: the lint spares only the tests themselves
 
 mod client;
+mod described;
 mod load;
+mod runs;
 
 use client::{Server, digit};
 use image::ImageFormat;
@@ -47,6 +49,11 @@ fn what_is_asked_is_answered() {
     let heat = server.post("/v1/occlusion?size=12&stride=4", &png).json();
     assert_eq!(heat["heat"]["probability"].as_array().unwrap().len(), 1024);
     assert_eq!(heat["places"], serde_json::json!([6, 6]));
+    // Another class can be watched than the answer.
+    let other = if label == "4" { "5" } else { "4" };
+    let watching = server.post(&format!("/v1/occlusion?size=12&stride=4&class={other}"), &png).json();
+    assert_eq!((&watching["class"], &watching["watched"]["class"]), (&answer["class"], &other.into()));
+    assert_eq!(heat["watched"]["class"], answer["class"]);
 
     let models = server.get("/v1/models").json();
     assert_eq!(models["models"][0]["connections"]["maps"][15], serde_json::json!([0, 1, 2, 3, 4, 5]));
@@ -57,48 +64,8 @@ fn what_is_asked_is_answered() {
     assert!(page.head.contains("Content-Security-Policy: default-src 'none'"), "{}", page.head);
     // Nothing on the page comes from elsewhere.
     let text = String::from_utf8(page.body).unwrap();
+    assert!(text.contains("'use strict'") && text.contains("--paper: #fff"), "script and looks are in it");
     assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("src=\"/"));
-}
-
-/// A run's checkpoints can be asked, each by its epoch.
-#[test]
-fn checkpoints_answer_by_their_epochs() {
-    let run = tempfile::tempdir().unwrap();
-    let flex = models::device::parse("flex").unwrap();
-    let (shipped, card) = models::weights::load(models::weights::LENET5_MNIST, &flex).unwrap();
-    let fresh = models::Model::named("lenet5").unwrap().build(7, &flex).unwrap();
-    for (epoch, network) in [(1, &fresh), (10, &shipped)] {
-        let path = run.path().join(format!("epoch-{epoch}.safetensors"));
-        std::fs::write(path, models::weights::save(network, &card).unwrap()).unwrap();
-    }
-    let server = Server::start(&["--run", run.path().to_str().unwrap()]);
-    let epochs: Vec<_> =
-        server.get("/v1/models").json()["models"].as_array().unwrap().iter().map(|m| m["epoch"].clone()).collect();
-    assert_eq!(serde_json::json!(epochs), serde_json::json!([null, 1, 10]));
-    let (png, _) = digit(0);
-    let probability =
-        |query| server.post(&format!("/v1/classify{query}"), &png).json()["probability"].as_f64().unwrap();
-    assert!(probability("?epoch=1") < 0.5 && probability("?epoch=10") > 0.8);
-    assert_eq!(probability("?epoch=10"), probability(""));
-    let none = server.post("/v1/classify?epoch=2", &png);
-    assert_eq!((none.status, none.error().contains("there are 1, 10")), (400, true), "{none:?}");
-}
-
-/// Every path that the API has is in its description.
-#[test]
-fn the_description_is_whole() {
-    let server = Server::start(&[]);
-    let described = server.get("/openapi.json").json();
-    let mut paths: Vec<_> = described["paths"].as_object().unwrap().keys().cloned().collect();
-    paths.sort();
-    let expected =
-        ["/healthz", "/metrics", "/v1/activations", "/v1/classify", "/v1/deconvnet", "/v1/models", "/v1/occlusion"];
-    assert_eq!(paths, expected);
-    for (path, methods) in described["paths"].as_object().unwrap() {
-        let wrong = if methods.get("get").is_some() { "PUT" } else { "GET" };
-        let reply = server.connect().ask(&format!("{wrong} {path} HTTP/1.1\r\n\r\n"), &[]);
-        assert_eq!(reply.status, 405, "{path}");
-    }
 }
 
 /// A PNG's head that claims a size, with nothing behind it.

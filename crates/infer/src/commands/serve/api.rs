@@ -5,16 +5,22 @@ use super::multipart;
 use super::request::Request;
 use super::response::Response;
 use crate::commands::classify::prepared;
+use burn::tensor::{Tensor, activation};
 use data::decode_image;
 use infer::best;
 use models::{Framing, Method};
 use serde_json::{Value, json};
 use std::io::Cursor;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Instant;
 use visualize::{Occluder, Part, Region, Unit, last_convolution, occlude, project, receptive_field, values};
 
-const PAGE: &str = include_str!("page.html");
+/// One file when it is asked for: looks and script go into their places.
+static PAGE: LazyLock<String> = LazyLock::new(|| {
+    let page = include_str!("page.html").replace("/* page.css */", include_str!("page.css"));
+    page.replace("/* page.js */", include_str!("page.js"))
+});
 const OPENAPI: &str = include_str!("openapi.json");
 /// Longest side of an image, before it is decoded.
 const SIDE: u32 = 8192;
@@ -93,7 +99,7 @@ pub fn answer(engine: &Engine, request: &Request) -> Response {
 }
 
 fn page() -> Response {
-    Response::new(200, "text/html; charset=utf-8", PAGE).with(
+    Response::new(200, "text/html; charset=utf-8", PAGE.as_str()).with(
         "Content-Security-Policy",
         "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
          img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -193,25 +199,33 @@ fn hide(about: &About, values: &mut [f32], cover: &str) -> Result<(), Response> 
     Ok(())
 }
 
-/// `class`, `probability` and `top`, and what goes with every answer.
-fn verdict(about: &About, request: &Request, probabilities: &[f32], note: &str) -> Result<Value, Response> {
+/// The answer to an image: `class`, `probability` and `top`, what goes with every answer, and the object `more`.
+fn verdict(about: &About, request: &Request, probabilities: &[f32], note: &str, more: Value) -> Answer {
     let classes = &about.card.classes;
     let top = number::<usize>(request, "top")?.unwrap_or(10).clamp(1, classes.len());
     let mut order: Vec<usize> = (0..classes.len()).collect();
     order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
     let guess = |&i: &usize| json!({ "class": classes[i], "probability": probabilities[i] });
-    Ok(json!({
+    let mut answer = json!({
         "model": about.card.model.name, "epoch": about.epoch, "class": classes[order[0]],
         "probability": probabilities[order[0]], "top": order.iter().take(top).map(guess).collect::<Vec<_>>(),
         "note": note,
-    }))
+    });
+    if let (Some(answer), Value::Object(more)) = (answer.as_object_mut(), more) {
+        answer.extend(more);
+    }
+    Ok(Response::json(&answer))
+}
+
+fn softmax(logits: Tensor<2>) -> Vec<f32> {
+    values(activation::softmax(logits, 1))
 }
 
 fn classify(engine: &Engine, request: &Request) -> Answer {
     let (network, about) = chosen(engine, request)?;
     let (values, note) = image(engine, about, request)?;
     let probabilities = engine.classify(network, values)?;
-    Ok(Response::json(&verdict(about, request, &probabilities, &note)?))
+    verdict(about, request, &probabilities, &note, json!({}))
 }
 
 /// Errors of what was asked for, such as layers that aren't there.
@@ -264,12 +278,9 @@ fn activations(engine: &Engine, request: &Request) -> Answer {
             layer
         });
         let layers: Vec<_> = layers.collect();
-        Ok::<_, Response>((values(burn::tensor::activation::softmax(logits, 1)), layers))
+        Ok::<_, Response>((softmax(logits), layers))
     })??;
-    let mut answer = verdict(about, request, &probabilities, &note)?;
-    answer["input"] = input;
-    answer["layers"] = json!(layers);
-    Ok(Response::json(&answer))
+    verdict(about, request, &probabilities, &note, json!({ "input": input, "layers": layers }))
 }
 
 fn unknown_layer(about: &About, layer: &str) -> Response {
@@ -297,8 +308,8 @@ fn deconvnet(engine: &Engine, request: &Request) -> Answer {
     let place = (number::<usize>(request, "y")?, number::<usize>(request, "x")?);
     let (values_in, note) = image(engine, about, request)?;
     let input = seen(about, &values_in);
-    let mut answer = engine.compute(network, move |loaded, _| {
-        let (_, trace) = loaded.network.forward_traced(loaded.tensor(values_in)).map_err(|e| refused(&e))?;
+    let (probabilities, mut more) = engine.compute(network, move |loaded, _| {
+        let (logits, trace) = loaded.network.forward_traced(loaded.tensor(values_in)).map_err(|e| refused(&e))?;
         let output = trace.output(&layer).ok_or_else(|| Response::error(400, "layer: there is none"))?;
         let [_, maps, h, w] = output.dims();
         let all = values(output);
@@ -318,19 +329,17 @@ fn deconvnet(engine: &Engine, request: &Request) -> Answer {
         let back =
             project(&loaded.network, &trace, &layer, &[(0, Part::Unit(unit))], method).map_err(|e| refused(&e))?;
         let field: Region = receptive_field(&loaded.network, &layer, unit.y, unit.x).map_err(|e| refused(&e))?;
-        let mut answer = levels(&values(back));
-        answer["layer"] = json!(layer);
-        answer["unit"] = json!(unit);
-        answer["activation"] = json!(all[at]);
-        answer["method"] = json!(method.to_string());
-        answer["receptive_field"] = json!(field);
-        Ok::<_, Response>(answer)
+        let mut more = levels(&values(back));
+        more["layer"] = json!(layer);
+        more["unit"] = json!(unit);
+        more["activation"] = json!(all[at]);
+        more["method"] = json!(method.to_string());
+        more["receptive_field"] = json!(field);
+        Ok::<_, Response>((softmax(logits), more))
     })??;
-    answer["model"] = json!(about.card.model.name);
-    answer["shape"] = json!(about.card.input.shape());
-    answer["input"] = input;
-    answer["note"] = json!(note);
-    Ok(Response::json(&answer))
+    more["shape"] = json!(about.card.input.shape());
+    more["input"] = input;
+    verdict(about, request, &probabilities, &note, more)
 }
 
 fn occlusion(engine: &Engine, request: &Request) -> Answer {
@@ -352,19 +361,21 @@ fn occlusion(engine: &Engine, request: &Request) -> Answer {
         return Err(Response::error(400, &format!("stride: {places} places are too many, at most {PLACES}")));
     }
     let (values_in, note) = image(engine, about, request)?;
-    let occlusion = engine.compute(network, move |loaded, until| {
+    let (probabilities, occlusion) = engine.compute(network, move |loaded, until| {
         let image = loaded.tensor(values_in);
+        let logits = loaded.network.forward(image.clone()).map_err(|e| refused(&e))?;
         let in_time = |_: usize, _: usize| Instant::now() < until;
-        occlude(&loaded.network, image, &layer, class, &occluder, 32, in_time).map_err(|e| refused(&e))
+        let occlusion = occlude(&loaded.network, image, &layer, class, &occluder, 32, in_time);
+        Ok::<_, Response>((softmax(logits), occlusion.map_err(|e| refused(&e))?))
     })??;
     let classes = &about.card.classes;
-    Ok(Response::json(&json!({
-        "model": about.card.model.name, "class": classes[occlusion.class],
-        "probability": occlusion.whole.probability, "note": note,
+    let more = json!({
+        "watched": { "class": classes[occlusion.class], "probability": occlusion.whole.probability },
         "heat": { "shape": [h, w], "probability": occlusion.heat(|r| r.probability) },
         "map": occlusion.map, "places": occlusion.places, "regions": occlusion.regions,
         "covered": occlusion.covered.iter().map(|r| json!({
             "probability": r.probability, "class": classes[r.answer], "activity": r.activity,
         })).collect::<Vec<_>>(),
-    })))
+    });
+    verdict(about, request, &probabilities, &note, more)
 }

@@ -17,7 +17,7 @@ use infer::thousands;
 use models::weights;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +26,8 @@ use std::sync::{Arc, OnceLock};
 pub struct Arguments {
     #[command(flatten)]
     choice: Choice,
-    /// A run of `train` that kept weights along the way (`--set training.keep=[1,2,5,10]`): the page gets a slider
+    /// A run of `train` that kept weights along the way (`--set training.keep=[1,2,5,10]`): the page gets a slider, which
+    /// ends at the run's best weights where --weights names no others
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Where to listen
@@ -53,7 +54,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         "--listen {listen} can be reached from other machines: ask for a token with --token, or say --no-auth"
     );
     ensure!(token.as_ref().is_none_or(|t| !t.is_empty()), "--token: is empty");
-    let (network, card, placement) = arguments.choice.load_or_draw()?;
+    let (network, card, placement) = match &arguments.run {
+        Some(run) => end(&arguments.choice, run).load()?,
+        None => arguments.choice.load_or_draw()?,
+    };
     let name = format!("{} ({} parameters)", card.model.name, thousands(network.parameters()));
     let mut loaded = vec![Loaded { epoch: None, network, card }];
     if let Some(run) = &arguments.run {
@@ -61,8 +65,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             let bytes = std::fs::read(&path).with_context(|| format!("{}: can't be read", path.display()))?;
             let from = || path.display().to_string();
             let (network, card) = weights::load(&bytes, placement.first()).with_context(from)?;
-            let fits = card.input == loaded[0].card.input && card.classes == loaded[0].card.classes;
-            ensure!(fits, "{}: is for other images or classes than {}", path.display(), loaded[0].card.model.name);
+            let end = &loaded[0].card;
+            let fits = card.model == end.model && card.input == end.input && card.classes == end.classes;
+            ensure!(
+                fits,
+                "{}: is of {}, and the run's end of {}: network, activation, input and classes must be the same. Name the \
+                 weights that the run ended with by --weights",
+                path.display(),
+                card.model.name,
+                end.model.name
+            );
             let network = placement.place(network).with_context(from)?;
             loaded.push(Loaded { epoch: Some(epoch), network, card });
         }
@@ -79,6 +91,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     work.join().ok();
     eprintln!("ended; nothing was left unanswered");
     Ok(())
+}
+
+/// What a run ends at: the weights of the command line, else the run's best, else those that ship.
+fn end(choice: &Choice, run: &Path) -> Choice {
+    let best = Some(run.join("best.safetensors")).filter(|best| best.exists());
+    Choice {
+        model: choice.model.clone(),
+        weights: choice.weights.clone().or(best),
+        placement: choice.placement.clone(),
+    }
 }
 
 /// Set by SIGINT and SIGTERM. The listener sleeps in `accept`, so it is woken with a connection.
