@@ -86,7 +86,7 @@ fn tensors(batch: &Batch, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
 
 /// How many of `images` are taken for another class, in percent.
 fn wrong(network: &Network, images: Images, device: &Device) -> Result<f64, Box<dyn Error>> {
-    let options = LoaderOptions { batch_size: 500, shuffle: false, ..LoaderOptions::default() };
+    let options = LoaderOptions { batch_size: 500, ..LoaderOptions::default() };
     let (mut errors, count) = (0, images.labels.len());
     for batch in Loader::new(images, network.input().clone(), options)?.epoch(0, 0) {
         let (images, labels) = tensors(&batch?, device);

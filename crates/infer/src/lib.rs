@@ -1,5 +1,6 @@
 //! Classify, evaluate, look inside and summarise with the networks of [`models`]: what the binaries `infer` and `train` share.
 
+mod bad_image;
 mod evaluate;
 pub mod exit;
 mod fetch;
@@ -11,6 +12,7 @@ mod placement;
 pub mod selfcheck;
 mod table;
 
+pub use bad_image::OnBadImage;
 pub use evaluate::{Confusion, evaluate, evaluate_batches, to_tensor};
 pub use fetch::{Download, fetch, fetch_showing, known};
 pub use peak::Peak;

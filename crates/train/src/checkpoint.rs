@@ -158,9 +158,9 @@ fn read(path: &Path, network: Network, sgd: &mut Sgd) -> Result<(Network, Progre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::OnBadImage;
     use crate::recipe::Recipe;
     use crate::run_dir::RunFile;
+    use infer::OnBadImage;
     use models::{Model, device};
 
     #[test]

@@ -1,9 +1,8 @@
 //! The command line.
 
 use crate::recipe::Recipe;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use infer::PlacementArguments;
-use serde::{Deserialize, Serialize};
+use clap::{Args, Parser, Subcommand};
+use infer::{OnBadImage, PlacementArguments};
 use std::path::PathBuf;
 use std::thread::available_parallelism;
 
@@ -85,26 +84,6 @@ pub struct Run {
     /// Write each epoch's numbers for TensorBoard, too: `tensorboard --logdir runs`. A resumed run goes on with it
     #[arg(long)]
     pub tensorboard: bool,
-}
-
-/// What becomes of an image that can't be decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnBadImage {
-    /// Training goes on without it; it is named and counted
-    Skip,
-    /// Training ends
-    #[default]
-    Fail,
-}
-
-impl From<OnBadImage> for data::OnBadImage {
-    fn from(what: OnBadImage) -> Self {
-        match what {
-            OnBadImage::Skip => Self::Skip,
-            OnBadImage::Fail => Self::Fail,
-        }
-    }
 }
 
 /// Arguments of `train fetch`.

@@ -1,8 +1,8 @@
 //! A run's directory: new or resumed, never overwritten.
 
-use crate::cli::OnBadImage;
 use crate::recipe::Recipe;
 use anyhow::{Context, Result, bail};
+use infer::OnBadImage;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};

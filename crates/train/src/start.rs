@@ -1,7 +1,7 @@
 //! From a command line to a run under way.
 
 use crate::checkpoint::{self, Progress};
-use crate::cli::{OnBadImage, Run};
+use crate::cli::Run;
 use crate::events::{self, Events};
 use crate::recipe::{Order, Recipe};
 use crate::report::Report;
@@ -11,7 +11,7 @@ use crate::trainer::Trainer;
 use crate::worker::watched;
 use anyhow::{Context, Result, ensure};
 use data::{Dataset, Loader, LoaderOptions, Samples};
-use infer::{Placement, PlacementArguments, selfcheck, thousands};
+use infer::{OnBadImage, Placement, PlacementArguments, selfcheck, thousands};
 use models::weights::{Card, Training};
 use models::{InputSpec, Network, Normalise, device};
 use serde_json::json;

@@ -1,12 +1,12 @@
 //! Training with AlexNet's towers on two backends.
 
 use crate::checkpoint::{self, Progress};
-use crate::cli::OnBadImage;
 use crate::run_dir::{RunDir, RunFile};
 use crate::sample;
 use crate::{Gradient, Loss, Recipe, Sgd, gradient};
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
+use infer::OnBadImage;
 use models::layers::{ConvConfig, LinearConfig, MaxPoolConfig};
 use models::reference::with_formula_weights;
 use models::weights::Tensors;

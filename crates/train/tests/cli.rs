@@ -117,16 +117,7 @@ fn a_run_that_can_t_begin_leaves_nothing() {
 #[test]
 fn images_that_can_t_be_read_are_told_and_counted_wherever_they_are() {
     let bench = Bench::new();
-    let place = |file: &str| bench.dir.path().join("photos").join(file);
-    for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
-        fs::create_dir_all(place(class)).unwrap();
-        for i in 1..=n {
-            let photo = image::GrayImage::from_pixel(28, 28, image::Luma([40 * i]));
-            photo.save(place(&format!("{class}/{i}.png"))).unwrap();
-        }
-    }
-    let tear = |file: &str| fs::write(place(file), "torn").unwrap();
-    ["train/a/3.png", "val/b/1.png"].into_iter().for_each(tear);
+    bench.torn_photos();
     let photos = ["--data-dir", "photos", "--on-bad-image", "skip", "--epochs", "1", "--set", "data.validation=0"];
     let whitening = ["--set", "data.whitening={ contrast = 28.0, ridge = 0.1 }", "--set", "model.name=lenet5-dense"];
     let (code, _, err) = run(bench.smoke("run", &photos).args(whitening));
@@ -136,7 +127,7 @@ fn images_that_can_t_be_read_are_told_and_counted_wherever_they_are() {
     }
     let summary: Value = serde_json::from_slice(&bench.read("run/summary.json")).unwrap();
     assert_eq!(summary["bad_images"], 2);
-    ["val/a/1.png", "val/a/2.png", "val/b/2.png"].into_iter().for_each(tear);
+    ["val/a/1.png", "val/a/2.png", "val/b/2.png"].into_iter().for_each(|file| bench.tear(file));
     let (code, _, err) = run(&mut bench.smoke("none", &photos));
     assert_eq!(code, Some(1), "{err}");
     assert!(err.contains("none of 4 images can be read. The first: "), "{err}");

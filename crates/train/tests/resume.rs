@@ -191,15 +191,7 @@ fn a_read_only_directory_is_an_error_that_changes_nothing() {
 #[test]
 fn images_that_an_earlier_sitting_couldn_t_read_are_counted() {
     let bench = Bench::new();
-    let place = |file: &str| bench.dir.path().join("photos").join(file);
-    for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
-        fs::create_dir_all(place(class)).unwrap();
-        for i in 1..=n {
-            let photo = image::GrayImage::from_pixel(28, 28, image::Luma([40 * i]));
-            photo.save(place(&format!("{class}/{i}.png"))).unwrap();
-        }
-    }
-    ["train/a/3.png", "val/b/1.png"].into_iter().for_each(|file| fs::write(place(file), "torn").unwrap());
+    bench.torn_photos();
     let counted = |command: &mut Command| {
         let (code, _, err) = run(command);
         assert_eq!(code, Some(0), "{err}");

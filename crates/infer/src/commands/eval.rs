@@ -2,7 +2,7 @@
 
 use super::Choice;
 use anyhow::{Result, ensure};
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{EnumValueParser, TypedValueParser};
 use data::{Loader, LoaderOptions, OnBadImage, Split};
 use infer::{Table, evaluate_batches, thousands};
 use serde::Serialize;
@@ -36,12 +36,8 @@ pub struct Arguments {
 pub struct BadImages {
     /// What becomes of an image of the data set that can't be decoded: skip names and counts it, and goes on without it
     #[arg(long, value_name = "WHAT", default_value = "fail")]
-    #[arg(value_parser = PossibleValuesParser::new(["fail", "skip"]).map(what))]
+    #[arg(value_parser = EnumValueParser::<infer::OnBadImage>::new().map(OnBadImage::from))]
     pub on_bad_image: OnBadImage,
-}
-
-fn what(word: String) -> OnBadImage {
-    if word == "skip" { OnBadImage::Skip } else { OnBadImage::Fail }
 }
 
 #[derive(Serialize)]

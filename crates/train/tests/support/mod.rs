@@ -52,6 +52,27 @@ impl Bench {
         command
     }
 
+    /// A file of the folder of images `photos`: 5 photos each to train on classes a and b, 2 each to test on.
+    pub fn photo(&self, file: &str) -> PathBuf {
+        self.dir.path().join("photos").join(file)
+    }
+
+    /// Writes these photos, one of the images to train on and one of those to test on torn.
+    pub fn torn_photos(&self) {
+        for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
+            fs::create_dir_all(self.photo(class)).unwrap();
+            for i in 1..=n {
+                let photo = image::GrayImage::from_pixel(28, 28, image::Luma([40 * i]));
+                photo.save(self.photo(&format!("{class}/{i}.png"))).unwrap();
+            }
+        }
+        ["train/a/3.png", "val/b/1.png"].into_iter().for_each(|file| self.tear(file));
+    }
+
+    pub fn tear(&self, file: &str) {
+        fs::write(self.photo(file), "torn").unwrap();
+    }
+
     /// The run's checkpoints, the oldest first.
     pub fn checkpoints(&self, run: &str) -> Vec<PathBuf> {
         let files = fs::read_dir(self.dir.path().join(run)).into_iter().flatten().map(|e| e.unwrap().path());
