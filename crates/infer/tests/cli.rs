@@ -186,7 +186,7 @@ fn mistakes_end_with_their_codes() {
         (&["eval", "--towers", "flex,tpu"], 2, "no device is called 'tpu'"),
         (&["eval", "--model", "alexnet"], 1, "no weights for alexnet ship"),
         (&["eval", "--ten-crop"], 1, "ten crops need an input that is scaled and cut; this one is centred"),
-        (&["eval", "--on-bad-image", "ask"], 1, "[possible values: fail, skip]"),
+        (&["eval", "--on-bad-image", "ask"], 1, "[possible values: skip, fail]"),
         (&["classify", "nowhere.png"], 1, "nowhere.png"),
         (&["classify"], 1, "<IMAGE>"),
         (&["profile", "lenet5", "--batch", "0"], 1, "--batch"),
