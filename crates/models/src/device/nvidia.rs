@@ -36,7 +36,7 @@ fn ask(driver: &Library) -> Result<(String, Vec<Card>), String> {
         fine("cuDeviceGetCount", driver.get::<Count>(b"cuDeviceGetCount\0").map_err(absent)?(&raw mut count))?;
         let name = driver.get::<Name>(b"cuDeviceGetName\0").map_err(absent)?;
         let memory = driver.get::<Memory>(b"cuDeviceTotalMem_v2\0").map_err(absent)?;
-        let card = |i| {
+        let card = |i| -> Result<Card, String> {
             let (mut text, mut bytes) = ([0 as c_char; 256], 0usize);
             fine("cuDeviceGetName", name(text.as_mut_ptr(), 255, i))?;
             fine("cuDeviceTotalMem", memory(&raw mut bytes, i))?;
