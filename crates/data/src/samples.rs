@@ -68,6 +68,30 @@ impl Source for Images {
     }
 }
 
+#[derive(Debug)]
+struct Repeated {
+    images: Samples,
+    times: usize,
+}
+
+impl Source for Repeated {
+    fn count(&self) -> usize {
+        self.images.len().saturating_mul(self.times)
+    }
+
+    fn label(&self, i: usize) -> u16 {
+        self.images.label(i % self.images.len())
+    }
+
+    fn image(&self, i: usize) -> Result<Picture<'_>, DataError> {
+        self.images.image(i % self.images.len())
+    }
+
+    fn place(&self, i: usize) -> String {
+        self.images.place(i % self.images.len())
+    }
+}
+
 /// Labelled images, or a run of them: cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Samples {
@@ -131,6 +155,12 @@ impl Samples {
         DataError::Unfit { place: self.place(i), cause: Box::new(cause) }
     }
 
+    /// The same images `times` times over, one pass behind the other: where a loader augments them, each time otherwise.
+    #[must_use]
+    pub fn repeat(self, times: usize) -> Self {
+        Self::new(Repeated { images: self, times })
+    }
+
     /// All but the last `n` images, and the last `n`.
     ///
     /// # Errors
@@ -180,5 +210,12 @@ mod tests {
         assert_eq!(first.clone().take(2).len(), 2);
         assert_eq!(first.take(9).len(), 3);
         five().split_off_last(5).unwrap_err();
+    }
+
+    #[test]
+    fn a_part_repeats_itself() {
+        let twice = five().split_off_last(2).unwrap().1.repeat(2);
+        assert_eq!((0..twice.len()).map(|i| twice.label(i)).collect::<Vec<_>>(), [3, 4, 3, 4]);
+        assert_eq!(&*twice.image(3).unwrap().pixels, [4]);
     }
 }

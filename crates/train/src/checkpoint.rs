@@ -171,6 +171,7 @@ mod tests {
             device: None,
             towers: None,
             data_dir: None,
+            weights: None,
             on_bad_image: OnBadImage::Fail,
             recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
         };

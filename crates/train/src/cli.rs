@@ -47,6 +47,9 @@ pub struct Run {
     /// Seed of weights, order and distortions [default: the recipe's]
     #[arg(long, conflicts_with = "resume")]
     pub seed: Option<u64>,
+    /// Begin with the weights in this file, of any format that `infer` reads, instead of the paper's initial ones
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub weights: Option<PathBuf>,
     /// Where to compute.
     #[command(flatten)]
     pub placement: PlacementArguments,

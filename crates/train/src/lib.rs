@@ -7,6 +7,7 @@ mod dashboard;
 mod events;
 mod fetch;
 mod gradients;
+mod initial;
 mod limits;
 mod loss;
 mod outcome;

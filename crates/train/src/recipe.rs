@@ -84,6 +84,9 @@ pub struct Data {
     /// Train on that many images only, from the start of the training set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// An epoch goes that many times through the training images: for sets so small that saving would take longer.
+    #[serde(default = "one")]
+    pub repeat: usize,
     /// Images a step.
     pub batch_size: usize,
     /// In which order an epoch goes through the images.
@@ -265,6 +268,7 @@ impl Recipe {
         );
         ensure!(self.data.batch_size > 0, "data.batch_size is 0");
         ensure!(self.data.limit != Some(0), "data.limit is 0: leave it out to train on all images");
+        ensure!(self.data.repeat > 0, "data.repeat is 0");
         ensure!(self.training.epochs > 0, "training.epochs is 0");
         ensure!(!self.training.keep.contains(&0), "training.keep: epochs count from 1");
         ensure!((0.0..1.0).contains(&self.optimizer.momentum), "optimizer.momentum must be at least 0 and below 1");
@@ -366,6 +370,7 @@ mod tests {
         assert!(message(&["training.loss={ map = { j = 1.0 } }"]).contains("only lenet5-rbf has penalties"));
         assert!(message(&["model.dropout=1.0"]).contains("at least 0 and below 1"));
         assert!(message(&["data.batch_size=0"]).contains("data.batch_size is 0"));
+        assert!(message(&["data.repeat=0"]).contains("data.repeat is 0"));
         assert!(message(&["data.limit=0"]).contains("data.limit is 0"));
         let unknown = format!("{:#}", Recipe::load("lenet5-minst", &[]).unwrap_err());
         assert!(unknown.contains("no recipe is called 'lenet5-minst'; there are lenet5-mnist,"), "{unknown}");

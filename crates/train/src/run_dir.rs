@@ -26,6 +26,9 @@ pub struct RunFile {
     /// Where its data is, if not where it ships.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
+    /// The weights that it began with, if not the paper's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// What becomes of an image that can't be decoded.
     #[serde(default)]
     pub on_bad_image: OnBadImage,

@@ -3,6 +3,7 @@
 use crate::checkpoint::{self, Progress};
 use crate::cli::Run;
 use crate::events::{self, Events};
+use crate::initial::begin_with;
 use crate::recipe::{Order, Recipe};
 use crate::report::Report;
 use crate::run_dir::{RunDir, RunFile};
@@ -64,6 +65,8 @@ fn train_on(
     let data_dir = cli.data_dir.clone().or(earlier.and_then(|r| r.data_dir.clone()));
     // The run may be resumed elsewhere. Links are kept: an archive is known by its name.
     let data_dir = data_dir.map(|dir| std::path::absolute(&dir).unwrap_or(dir));
+    let weights = cli.weights.clone().or(earlier.and_then(|r| r.weights.clone()));
+    let weights = weights.map(|file| std::path::absolute(&file).unwrap_or(file));
     let on_bad_image = cli.on_bad_image.or(earlier.map(|r| r.on_bad_image)).unwrap_or_default();
     let (dataset, dir) = dataset(&recipe, data_dir.as_deref())?;
     let model = recipe.model(dataset.classes.len())?;
@@ -96,7 +99,11 @@ fn train_on(
         None => None,
         Some((run, _)) => checkpoint::load(run, &network, &mut sgd, |problem| report.warn(&problem))?,
     };
-    let (network, progress) = saved.unwrap_or((network, Progress::default()));
+    let (network, progress) = match (saved, &weights) {
+        (Some(saved), _) => saved,
+        (None, Some(file)) => (begin_with(network, file, &report)?, Progress::default()),
+        (None, None) => (network, Progress::default()),
+    };
     let options = LoaderOptions {
         batch_size: recipe.data.batch_size,
         seed: recipe.seed,
@@ -107,12 +114,13 @@ fn train_on(
         ten_crops: false,
         on_bad_image: on_bad_image.into(),
     };
-    let loader = Loader::new(train, network.input().clone(), options)?;
+    let images = train.len();
+    let loader = Loader::new(train.repeat(recipe.data.repeat), network.input().clone(), options)?;
 
     // A resumed run is still the run that its first command began.
     let command = earlier.map_or_else(|| command(cli, &recipe, &placed), |run| run.command.clone());
     let PlacementArguments { device, towers } = placed;
-    let run_file = RunFile { command, device, towers, data_dir, on_bad_image, recipe: recipe.clone() };
+    let run_file = RunFile { command, device, towers, data_dir, weights, on_bad_image, recipe: recipe.clone() };
     // After all that can fail: what can't begin leaves nothing behind.
     let run = match resumed {
         None => RunDir::create(cli.out.as_deref(), &run_file)?,
@@ -136,8 +144,9 @@ fn train_on(
     };
     report.say(&format!("{} ({} parameters) on {dataset_name}", card.model.name, thousands(network.parameters())));
     report.say(&format!(
-        "{} images to train, {} to validate, {} to test; recipe {}, seed {}, device {placement}, files in {}",
-        thousands(loader.images()),
+        "{} images to train{}, {} to validate, {} to test; recipe {}, seed {}, device {placement}, files in {}",
+        thousands(images),
+        if recipe.data.repeat == 1 { String::new() } else { format!(" {} times an epoch", recipe.data.repeat) },
         thousands(validation.as_ref().map_or(0, Samples::len)),
         thousands(test.len()),
         recipe.name,
@@ -255,6 +264,9 @@ fn command(cli: &Run, recipe: &Recipe, placed: &PlacementArguments) -> String {
         add("--epochs", &n.to_string());
     }
     add("--seed", &recipe.seed.to_string());
+    if let Some(file) = &cli.weights {
+        add("--weights", &file.to_string_lossy());
+    }
     // Dropout draws other numbers elsewhere, and sums are rounded otherwise.
     if placed.name() != "flex" {
         add(if placed.towers.is_some() { "--towers" } else { "--device" }, placed.name());

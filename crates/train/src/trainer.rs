@@ -105,7 +105,10 @@ impl Trainer {
     }
 
     fn step(&mut self, batch: &Batch, rate: f64) -> Result<()> {
-        self.tell_of(&batch.bad, 0);
+        let distinct = self.loader.images() / self.recipe.data.repeat;
+        let bad: Vec<_> =
+            batch.bad.iter().map(|b| BadImage { index: b.index % distinct as u32, ..b.clone() }).collect();
+        self.tell_of(&bad, 0);
         let n = batch.labels.len();
         // All of its images may be bad.
         if n > 0 {

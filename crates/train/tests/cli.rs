@@ -120,8 +120,10 @@ fn images_that_can_t_be_read_are_told_and_counted_wherever_they_are() {
     bench.torn_photos();
     let photos = ["--data-dir", "photos", "--on-bad-image", "skip", "--epochs", "1", "--set", "data.validation=0"];
     let whitening = ["--set", "data.whitening={ contrast = 28.0, ridge = 0.1 }", "--set", "model.name=lenet5-dense"];
-    let (code, _, err) = run(bench.smoke("run", &photos).args(whitening));
+    let twice = ["--set", "data.repeat=2"];
+    let (code, out, err) = run(bench.smoke("run", &photos).args(whitening).args(twice));
     assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("10 images to train 2 times an epoch, 0 to validate, 4 to test"), "{out}");
     for file in ["train/a/3.png: ", "val/b/1.png: "] {
         assert_eq!(err.matches(file).count(), 1, "{err}");
     }

@@ -57,8 +57,8 @@ impl Bench {
         self.dir.path().join("photos").join(file)
     }
 
-    /// Writes these photos, one of the images to train on and one of those to test on torn.
-    pub fn torn_photos(&self) {
+    /// Writes these photos.
+    pub fn photos(&self) {
         for (class, n) in [("train/a", 5), ("train/b", 5), ("val/a", 2), ("val/b", 2)] {
             fs::create_dir_all(self.photo(class)).unwrap();
             for i in 1..=n {
@@ -66,6 +66,11 @@ impl Bench {
                 photo.save(self.photo(&format!("{class}/{i}.png"))).unwrap();
             }
         }
+    }
+
+    /// Writes them, one of the images to train on and one of those to test on torn.
+    pub fn torn_photos(&self) {
+        self.photos();
         ["train/a/3.png", "val/b/1.png"].into_iter().for_each(|file| self.tear(file));
     }
 
