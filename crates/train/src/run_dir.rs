@@ -122,6 +122,7 @@ mod tests {
             device: Some("flex".into()),
             towers: None,
             data_dir: None,
+            weights: None,
             on_bad_image: OnBadImage::Skip,
             recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
         }

@@ -114,6 +114,7 @@ fn run_in(dir: &Path) -> RunDir {
         device: None,
         towers: Some("flex,ndarray".into()),
         data_dir: None,
+        weights: None,
         on_bad_image: OnBadImage::Fail,
         recipe: Recipe::load("lenet5-mnist", &[]).unwrap(),
     };
