@@ -1,5 +1,7 @@
 //! `--weights`: what a run begins with.
 
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 mod support;
 
 use models::weights::{Tensors, load};
