@@ -294,6 +294,8 @@ const tests = {
     }, [...fs.readFileSync(photo('ship'))]);
     await answered(() => page.dispatchEvent('#pad', 'drop', { dataTransfer }));
     assert.notEqual(await pixels(page, 'seen'), opened);
+    assert.equal(await page.locator('.map[data-layer^=drop]').count(), 0);
+    assert.equal(await page.locator('.map[data-layer=pool2]').count(), 64);
     // 64 of 192 maps are shown until all are asked for.
     assert.equal(await page.locator('.map[data-layer=conv1]').count(), 64);
     await page.locator('.layer', { hasText: 'conv1:' }).locator('button').click();

@@ -131,6 +131,9 @@ async function look() {
   try {
     const answer = await ask('/v1/activations' + query(), state.blob);
     if (!state.blob) return; // cleared meanwhile
+    // Dropout drops nothing here: its maps are those before it.
+    const drops = new Set(state.models[0].layers.filter(l => l.kind === 'dropout').map(l => l.name));
+    answer.layers = answer.layers.filter(l => !drops.has(l.layer));
     state.answer = answer;
     tell(null);
     bars(answer); paintSeen(); layers(answer);
