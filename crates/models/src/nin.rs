@@ -90,8 +90,8 @@ fn cifar() -> InputSpec {
 }
 
 fn mnist() -> InputSpec {
-    // "Raw" pixels, 0 to 255 as cuda-convnet's batches hold them. Within 0..=1 the signal fades on its way through nine
-    // layers of deviation 0.05, and an epoch at the author's rate leaves the loss at ln(10).
+    // The author's MNIST was raw, in a range that nobody states: 0 to 255 is our reading. Within 0..=1 the signal fades on
+    // its way through nine layers of deviation 0.05, and an epoch at the author's rate leaves the loss at ln(10).
     let normalise = Normalise::Range { background: 0.0, ink: 255.0 };
     InputSpec { channels: 1, height: 28, width: 28, framing: Framing::Centre, normalise, whitening: None }
 }
