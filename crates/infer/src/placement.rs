@@ -131,17 +131,35 @@ impl Placement {
         Ok(network.place(&self.devices))
     }
 
+    /// Whether the replicas' devices are CUDA's, several, each named once, as NCCL wants them; whether it is here is
+    /// [`device::has_nccl`]'s to say.
+    pub fn is_for_nccl(&self) -> bool {
+        let cuda = |name: &str| name.trim().split(':').next() == Some("cuda");
+        let again = |(i, device): (usize, &Device)| self.devices[..i].contains(device);
+        !self.towers
+            && self.devices.len() > 1
+            && self.name.split(',').all(cuda)
+            && !self.devices.iter().enumerate().any(again)
+    }
+
     /// How batches are shared out to several replicas, and what crosses for that in a step; `None` if there is one.
     pub fn replicas_in_words(&self, batch: usize, network: &Network) -> Option<String> {
         let (replicas, bytes) = (self.replicas().len(), 4 * network.parameters());
+        let crossing = if self.is_for_nccl() && device::has_nccl() {
+            let each = thousands(2 * (replicas - 1) * bytes / replicas);
+            format!("NCCL adds gradients up on all of them, {each} bytes out of and into each in a step")
+        } else {
+            let nccl =
+                if self.is_for_nccl() { " (NCCL, which needs less, isn't here: it takes libnccl-dev)" } else { "" };
+            let bytes = thousands(bytes);
+            format!(
+                "{bytes} bytes of weights go to each of the others before a step, as many of gradients come back{nccl}"
+            )
+        };
         (replicas > 1).then(|| {
             let (least, most) = (batch / replicas, batch.div_ceil(replicas));
             let each = if least == most { least.to_string() } else { format!("{least} or {most}") };
-            format!(
-                "{replicas} replicas, each with {each} of a batch's {batch} images: {} bytes of weights go to each of the \
-                 others before a step, as many of gradients come back",
-                thousands(bytes)
-            )
+            format!("{replicas} replicas, each with {each} of a batch's {batch} images: {crossing}")
         })
     }
 
@@ -217,12 +235,25 @@ mod tests {
     }
 
     #[test]
+    fn what_crosses_between_replicas_is_told() {
+        let of = |devices: &str| PlacementArguments { device: Some(devices.into()), towers: None }.place().unwrap();
+        let network = build("lenet5", &of("flex")).unwrap();
+        assert_eq!(
+            of("flex,ndarray").replicas_in_words(25, &network).unwrap(),
+            "2 replicas, each with 12 or 13 of a batch's 25 images: 243,400 bytes of weights go to each of the others \
+             before a step, as many of gradients come back"
+        );
+        assert_eq!(of("flex").replicas_in_words(25, &network), None);
+    }
+
+    #[test]
     fn several_devices_are_replicas_or_towers() {
         let arguments = PlacementArguments { device: Some("flex,ndarray,flex".into()), towers: None };
         let placement = arguments.place().unwrap();
         assert_eq!(placement.replicas().map(<[Device]>::len).collect::<Vec<_>>(), [1, 1, 1]);
         assert!(placement.crossings(&build("alexnet", &placement).unwrap()).is_empty());
         assert_eq!(towers("flex,ndarray").replicas().map(<[Device]>::len).collect::<Vec<_>>(), [2]);
+        assert!(!placement.is_for_nccl() && !towers("flex,ndarray").is_for_nccl());
         let error = arguments.place_once().unwrap_err().to_string();
         assert!(error.starts_with("--device flex,ndarray,flex: only training computes on several"), "{error}");
     }

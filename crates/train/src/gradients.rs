@@ -25,7 +25,8 @@ const PARTS: usize = 2;
 pub fn gradient(network: &Network, batch: &Batch, loss: Loss, device: &Device) -> Result<(f64, Gradient)> {
     let mut sum = Sum::default();
     sum.add(network, batch, 1.0, loss, device)?;
-    Ok(sum.read())
+    let gradient = sum.take();
+    Ok((sum.loss(), gradient))
 }
 
 /// Losses and gradients of a batch's parts, added up: their mean, where the parts' shares are 1 together.
@@ -60,23 +61,29 @@ impl Sum {
         Ok(())
     }
 
-    /// Adds another replica's, each weight's where this one has it.
-    pub fn add_sum(&mut self, other: Self) {
-        self.losses.extend(other.losses);
-        let here = std::mem::take(&mut self.gradient);
-        let moved = other.gradient.into_iter().map(|(name, g)| match here.get(&name).map(Tensor::device) {
+    /// The gradient, of which nothing is left.
+    pub fn take(&mut self) -> Gradient {
+        std::mem::take(&mut self.gradient)
+    }
+
+    /// The loss, once it is there.
+    pub fn loss(self) -> f64 {
+        let read = |(share, loss): (f64, Tensor<1>)| share * f64::from(loss.into_scalar::<f32>());
+        self.losses.into_iter().map(read).sum()
+    }
+}
+
+/// The sum of several replicas' gradients, each weight's where the first has it.
+pub(crate) fn gathered(gradients: Vec<Gradient>) -> Gradient {
+    let sum = |here: Gradient, other: Gradient| {
+        let moved = other.into_iter().map(|(name, g)| match here.get(&name).map(Tensor::device) {
             Some(device) => (name, g.to_device(&device)),
             None => (name, g),
         });
         let moved = moved.collect();
-        self.gradient = added(here, moved);
-    }
-
-    /// The loss, once it is there, and the gradient.
-    pub fn read(self) -> (f64, Gradient) {
-        let read = |(share, loss): (f64, Tensor<1>)| share * f64::from(loss.into_scalar::<f32>());
-        (self.losses.into_iter().map(read).sum(), self.gradient)
-    }
+        added(here, moved)
+    };
+    gradients.into_iter().reduce(sum).unwrap_or_default()
 }
 
 /// The sum of two gradients of the same weights, or what there is.

@@ -16,6 +16,7 @@ mod plot;
 mod recipe;
 mod replicas;
 mod report;
+mod ring;
 mod run_dir;
 #[cfg(test)]
 mod sample;

@@ -42,6 +42,14 @@ impl Sgd {
         network.update_params(&mut Step { sgd: self, gradient, rate });
     }
 
+    /// The same on another device, for a replica that takes the same steps.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        let moved = |map: &BTreeMap<String, Tensor<1>>| {
+            map.iter().map(|(name, t)| (name.clone(), t.clone().to_device(device))).collect()
+        };
+        Self { velocity: moved(&self.velocity), factor: moved(&self.factor), ..self.clone() }
+    }
+
     /// Gives each weight a factor on the rate, flattened, by the weight's name.
     pub fn set_factors(&mut self, factors: BTreeMap<String, Tensor<1>>) {
         self.factor = factors;

@@ -6,6 +6,7 @@ use crate::events::{self, Events};
 use crate::initial::begin_with;
 use crate::recipe::{Order, Recipe};
 use crate::report::Report;
+use crate::ring::Ring;
 use crate::run_dir::{RunDir, RunFile};
 use crate::sgd::Sgd;
 use crate::trainer::Trainer;
@@ -180,6 +181,7 @@ fn train_on(
         seconds_before: progress.seconds,
         recipe,
         run,
+        ring: Ring::among(&placement, &network, &sgd),
         placement,
         report,
         events,

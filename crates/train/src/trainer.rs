@@ -8,6 +8,7 @@ use crate::plot;
 use crate::recipe::{Loss, Recipe, SecondOrder};
 use crate::replicas::gradient_of_step;
 use crate::report::Report;
+use crate::ring::Ring;
 use crate::run_dir::RunDir;
 use crate::schedule::since_minimum;
 use crate::sgd::Sgd;
@@ -40,6 +41,7 @@ pub(crate) struct Trainer {
     pub(crate) events: Option<Events>,
     pub(crate) network: Network,
     pub(crate) sgd: Sgd,
+    pub(crate) ring: Option<Ring>,
     pub(crate) progress: Progress,
     pub(crate) loader: Loader,
     pub(crate) validation: Option<Samples>,
@@ -112,7 +114,7 @@ impl Trainer {
         let n = batch.labels.len();
         // All of its images may be bad.
         if n > 0 {
-            let (loss, mut gradient) = self.gradient(batch)?;
+            let (loss, mut gradients) = self.gradients(batch)?;
             ensure!(
                 loss.is_finite(),
                 "the loss is {loss} at step {} of epoch {}: the learning rate is too high for this network. \
@@ -122,11 +124,14 @@ impl Trainer {
                 self.run.path().display()
             );
             if let Some(most) = self.recipe.optimizer.clip {
-                gradient = clip(gradient, most);
+                gradients = clip(gradients, most);
             }
             let radius = self.recipe.optimizer.filter_radius.or(self.network.filter_radius());
-            self.sgd.step(&mut self.network, &gradient, rate);
+            self.sgd.step(&mut self.network, &gradients[0], rate);
             self.network.renormalise(radius);
+            if let Some(ring) = &mut self.ring {
+                ring.step(&gradients[1..], rate, radius);
+            }
             self.progress.loss_sum += loss * n as f64;
         }
         let p = &mut self.progress;
@@ -143,10 +148,11 @@ impl Trainer {
         Ok(())
     }
 
-    fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
+    fn gradients(&self, batch: &Batch) -> Result<(f64, Vec<Gradient>)> {
+        let Self { network, placement, ring, .. } = self;
         let training = &self.recipe.training;
         let mut seeds = stream(self.recipe.seed, Purpose::Dropout, self.progress.epoch, self.progress.step as u64);
-        gradient_of_step(&self.network, &self.placement, batch, training.loss, training.accumulate, &mut seeds)
+        gradient_of_step(network, ring.as_ref(), placement, batch, training.loss, training.accumulate, &mut seeds)
     }
 
     /// Names each that isn't known yet, and counts it; `before` is how many images come before those that it is one of.
@@ -199,6 +205,9 @@ impl Trainer {
         let diagonal = self.network.valid().curvature(to_tensor(&batch?, self.placement.first()), smooth)?;
         let factors = diagonal.into_iter().map(|(name, h)| (name, h.add_scalar(mu).recip()));
         self.sgd.set_factors(factors.collect());
+        if let Some(ring) = &mut self.ring {
+            ring.follow(&self.network, &self.sgd);
+        }
         Ok(())
     }
 

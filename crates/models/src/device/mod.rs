@@ -154,6 +154,15 @@ fn open(backend: &str, index: Option<&str>) -> Result<Device, DeviceError> {
     }
 }
 
+/// Whether CUDA's devices can add tensors up among themselves (`burn::tensor::distributed::all_reduce`): this program is
+/// linked with them, and NCCL's library is here, `libnccl.so` of the package libnccl-dev.
+pub fn has_nccl() -> bool {
+    #[cfg(feature = "cuda")]
+    return nvidia::has_nccl();
+    #[cfg(not(feature = "cuda"))]
+    false
+}
+
 /// A device that limits how large a tensor may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {

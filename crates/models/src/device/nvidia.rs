@@ -63,6 +63,12 @@ pub(super) fn open(index: Option<&str>) -> Result<Device, DeviceError> {
     }
 }
 
+/// Whether NCCL's library is here, by the name that Burn asks for on Linux; there is none for other systems.
+pub(super) fn has_nccl() -> bool {
+    // SAFETY: NVIDIA's library runs no more than its own initialisation when loaded.
+    unsafe { Library::new("libnccl.so") }.is_ok()
+}
+
 pub(super) fn list() -> (Vec<Found>, Option<String>) {
     match cards() {
         Ok((driver, cards)) => {

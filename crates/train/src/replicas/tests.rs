@@ -1,5 +1,6 @@
 use super::*;
 use crate::sample;
+use crate::sgd::Sgd;
 use data::random::{Purpose, stream};
 use infer::PlacementArguments;
 use models::layers::{ConvConfig, DropoutConfig, LinearConfig, MaxPoolConfig};
@@ -41,7 +42,10 @@ fn reduced_alexnet(mut definition: Definition) -> Definition {
 
 fn step(network: &Network, devices: &str, batch: &Batch, accumulate: usize) -> (f64, Gradient) {
     let mut seeds = stream(7, Purpose::Dropout, 0, 0);
-    gradient_of_step(network, &on(devices).autodiff(), batch, LOSS, accumulate, &mut seeds).unwrap()
+    let on = on(devices).autodiff();
+    let (loss, mut gradients) = gradient_of_step(network, None, &on, batch, LOSS, accumulate, &mut seeds).unwrap();
+    assert_eq!(gradients.len(), 1);
+    (loss, gradients.remove(0))
 }
 
 fn data((loss, gradient): (f64, Gradient)) -> (f64, Tensors) {
@@ -112,4 +116,41 @@ fn shares_are_as_equal_as_they_can_be() {
     assert_eq!(sizes(2, 3), [1, 1, 0]);
     assert_eq!(shares(5, 2).collect::<Vec<_>>(), [0..3, 3..5]);
     assert_eq!(parts(10..17, 3).collect::<Vec<_>>(), [10..13, 13..16, 16..17]);
+}
+
+/// What NCCL does, by hand: the sum is made once, and each device gets it.
+fn by_hand(gradients: Vec<Gradient>) -> Vec<Gradient> {
+    let devices: Vec<_> = gradients.iter().map(|g| g.values().next().unwrap().device()).collect();
+    let sum = gathered(gradients);
+    let on = |device| sum.iter().map(|(name, g)| (name.clone(), g.clone().to_device(device))).collect();
+    devices.iter().map(on).collect()
+}
+
+/// Three steps with momentum and decay, the last with fewer images than devices.
+#[test]
+fn a_ring_takes_the_steps_of_one_device_on_each() {
+    let first = build("alexnet", false, reduced_alexnet);
+    let images = [7, 6, 2].map(|n| sample::batch(&first, n, 1.0));
+    let train = |devices: &str| -> Vec<Tensors> {
+        let placement = on(devices).autodiff();
+        let (mut network, mut sgd) = (first.clone(), Sgd::new(0.9, 5e-4));
+        let mut ring = Ring::new(&placement, &network, &sgd, by_hand);
+        for batch in &images {
+            let mut seeds = stream(7, Purpose::Dropout, 0, 0);
+            let (_, gradients) =
+                gradient_of_step(&network, Some(&ring), &placement, batch, LOSS, 1, &mut seeds).unwrap();
+            assert_eq!(gradients.len(), devices.split(',').count());
+            sgd.step(&mut network, &gradients[0], 0.05);
+            ring.step(&gradients[1..], 0.05, None);
+        }
+        let others = (1..placement.devices().len()).map(|i| ring.network(i).tensors());
+        std::iter::once(network.tensors()).chain(others).collect()
+    };
+    let one = train("flex").remove(0);
+    assert!(apart(&one, &first.tensors()) > 1e-3, "the steps change nothing");
+    for devices in ["flex,flex", "flex,flex,flex"] {
+        let ranks = train(devices);
+        assert!(apart(&ranks[0], &one) < 1e-4, "{devices}");
+        assert!(ranks[1..].iter().all(|rank| *rank == ranks[0]), "{devices}");
+    }
 }
