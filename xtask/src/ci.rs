@@ -50,28 +50,33 @@ impl Ci {
         }
         self.cargo("tests", &["test", "--workspace"], &[])?;
         self.cargo("dashboard", &["test", "--workspace", "--features", "train/tui", "--lib", "dashboard"], &[])?;
-        self.wgpu()
+        self.features()
     }
 
-    /// The cases on wgpu, and whether what is behind `cuda` compiles. One set of features and packages throughout, in a
-    /// directory of its own: each other one would be another build of Burn.
-    fn wgpu(&mut self) -> Result<()> {
+    /// What takes other features than a plain build: the cases on wgpu, workers, and whether the rest compiles. One set of
+    /// features and packages to run, one to check, in a directory of their own: each other one would be another build of Burn.
+    fn features(&mut self) -> Result<()> {
+        const RUN: &str = "models/wgpu,train/remote";
+        /// All but libtorch, whose build wants PyTorch.
+        const CHECK: &str = "models/vulkan,models/metal,models/webgpu,models/cuda,models/fusion,train/remote,train/tui";
         let Ok(dir) = std::env::var("WGPU_TARGET_DIR") else {
-            println!("   wgpu and cuda: not built, WGPU_TARGET_DIR names no directory for them");
+            println!("   other features: not built, WGPU_TARGET_DIR names no directory for them");
             return Ok(());
         };
         // Trying out kernels takes minutes on a processor.
         let on = [("CARGO_TARGET_DIR", dir.as_str()), ("CUBECL_AUTOTUNE_LEVEL", "minimal")];
-        let programs = ["build", "--workspace", "--features", "models/wgpu", "--bin", "infer"];
-        self.cargo("wgpu: programs", &programs, &on)?;
-        let cases = ["test", "--workspace", "--features", "models/wgpu", "--test", "backends", "--"];
-        let cases = [&cases[..], &["--nocapture", "wgpu", "largest_buffer"]].concat();
-        self.cargo("wgpu: the cases", &cases, &[on[0], on[1], ("REQUIRE_WGPU", "1")])?;
+        self.cargo("wgpu: programs", &["build", "--workspace", "--features", RUN, "--bins"], &on)?;
+        let tests = |target, filter: &[&'static str]| {
+            [&["test", "--workspace", "--features", RUN, "--test", target, "--"], filter].concat()
+        };
+        let wgpu = tests("backends", &["--nocapture", "wgpu", "largest_buffer"]);
+        self.cargo("wgpu: the cases", &wgpu, &[on[0], on[1], ("REQUIRE_WGPU", "1")])?;
+        self.cargo("workers", &tests("remote", &[]), &on)?;
         let infer = Path::new(&dir).join("debug/infer");
         self.step("wgpu: devices", Command::new(infer).arg("devices"))?;
         // DOCS_RS: what Burn's build would download for linking isn't needed for checking.
-        let check = ["check", "--workspace", "--features", "models/wgpu,models/cuda"];
-        self.cargo("cuda: type-check", &check, &[on[0], ("DOCS_RS", "1")])
+        let check = ["check", "--workspace", "--features", CHECK];
+        self.cargo("every backend: type-check", &check, &[on[0], ("DOCS_RS", "1")])
     }
 
     /// What the crates offer to programs, against the lists that are committed.

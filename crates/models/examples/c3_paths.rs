@@ -1,4 +1,5 @@
-//! Times C3's two ways to run on a device: `cargo run -p models --example c3_paths` prints docs/results/c3.md's table.
+//! Times C3's two ways to run: `cargo run -p models --example c3_paths` prints docs/results/c3.md's table for flex and
+//! ndarray, or for the devices named after it.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::module::conv2d;
@@ -19,7 +20,9 @@ const ROUND: Duration = Duration::from_millis(600);
 fn main() -> Result<(), Box<dyn Error>> {
     println!("| device | batch | pass | scattered, ms | grouped, ms | grouped / scattered |");
     println!("|---|---:|---|---:|---:|---:|");
-    for name in ["flex", "ndarray"] {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let names = if named.is_empty() { vec!["flex".into(), "ndarray".into()] } else { named };
+    for name in &names {
         for batch in [1, 64] {
             for backward in [false, true] {
                 let plain = device::parse(name)?;

@@ -19,12 +19,16 @@ pub const LENET5_MNIST: &[u8] = include_bytes!("../weights/lenet5-mnist.safetens
 /// Network in Network trained on CIFAR-10 by the recipe `nin-cifar10-short`: 4 MB, in a program only if it names them.
 pub const NIN_CIFAR10: &[u8] = include_bytes!("../weights/nin-cifar10.safetensors");
 
-/// The weights that ship for `model`, if any do: [`LENET5_MNIST`] for `lenet5`, [`NIN_CIFAR10`] for `nin-cifar10`. A
-/// program that calls this has both in it.
+/// Network in Network trained on MNIST by the recipe `nin-mnist`: 1.4 MB.
+pub const NIN_MNIST: &[u8] = include_bytes!("../weights/nin-mnist.safetensors");
+
+/// The weights that ship for `model`, if any do: [`LENET5_MNIST`] for `lenet5`, [`NIN_CIFAR10`] for `nin-cifar10`,
+/// [`NIN_MNIST`] for `nin-mnist`. A program that calls this has all of them in it.
 pub fn shipped(model: &str) -> Option<&'static [u8]> {
     match model {
         "lenet5" => Some(LENET5_MNIST),
         "nin-cifar10" => Some(NIN_CIFAR10),
+        "nin-mnist" => Some(NIN_MNIST),
         _ => None,
     }
 }
