@@ -74,13 +74,21 @@ impl Rank {
     }
 }
 
-/// Each card's part is asked for, weight by weight, before any is waited for: NCCL begins when all have come.
-fn by_nccl(gradients: Vec<Gradient>) -> Vec<Gradient> {
+/// Weight by weight, each card in turn, in asking as in waiting: NCCL begins when all cards have been asked, a card's queue is
+/// worked off by 32 calls or when a result is waited for, and whoever adds to a full one waits, too.
+fn by_nccl(mut gradients: Vec<Gradient>) -> Vec<Gradient> {
     let devices: Vec<_> = gradients.iter().flat_map(|g| g.values().next()).map(Tensor::device).collect();
-    let begin = |gradient: Gradient| -> Vec<_> {
-        let sum = |g| all_reduce(g, ReduceOperation::Sum, devices.clone());
-        gradient.into_iter().map(|(name, g)| (name, sum(g))).collect()
+    let names: Vec<_> = gradients[0].keys().cloned().collect();
+    let begin = |name: &String| -> Vec<_> {
+        let parts = gradients.iter_mut().filter_map(|gradient| gradient.remove(name));
+        parts.map(|g| all_reduce(g, ReduceOperation::Sum, devices.clone())).collect()
     };
-    let begun: Vec<_> = gradients.into_iter().map(begin).collect();
-    begun.into_iter().map(|sums| sums.into_iter().map(|(name, sum)| (name, sum.resolve())).collect()).collect()
+    let begun: Vec<_> = names.iter().map(begin).collect();
+    let mut sums = vec![Gradient::new(); devices.len()];
+    for (name, parts) in names.iter().zip(begun) {
+        for (sum, part) in sums.iter_mut().zip(parts) {
+            sum.insert(name.clone(), part.resolve());
+        }
+    }
+    sums
 }
