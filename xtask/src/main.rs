@@ -72,5 +72,10 @@ fn root() -> PathBuf {
 fn cargo() -> std::process::Command {
     let mut cargo = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
+    // What `cargo run` told this program about itself. Build scripts that look at it would run again, and all that depends on
+    // them be built anew, each time that `cargo xtask` comes after a plain `cargo build`, or the other way round.
+    let own = |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|begin| name.starts_with(begin));
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| own(name)).for_each(|name| _ = cargo.env_remove(name));
     cargo
 }
